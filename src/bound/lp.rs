@@ -1,0 +1,294 @@
+//! The best λ for one deadline: the dual of the linear relaxation of subproblem d.
+//!
+//! max Σ x_i over 0 ≤ x_i ≤ 1, Σ a_i x_i ≤ (U, W, K, e_d): four rows, so a primal simplex with bounded variables keeps a 4×4 basis and
+//! prices all requests in one sweep per step. Floats are fine here: whatever comes out is rounded to integer multipliers
+//! whose bound is exact ([`super::Multipliers`]); a poor λ costs time, never correctness.
+//!
+//! A step moves one request, so the simplex is kept to a **core** of a few thousand. Near the best λ all requests but those with a small reduced cost
+//! |1 − λ·a| are in or out for certain: they are fixed, their use is taken from the capacities, and the simplex decides
+//! the rest. If under the new λ no fixed request has changed sides, the new λ is the best one for all; else it is the start of another
+//! round. The first λ comes from an even sample of all requests.
+
+use crate::rank::{RESOURCES, Ranked};
+
+/// About this many requests enter a simplex.
+const CORE: usize = 4096;
+/// Rounds before a λ is taken as good enough.
+const ROUNDS: usize = 8;
+/// Reduced costs and pivots below this are taken for zero. Rows are scaled to a capacity of 1.
+const TINY: f64 = 1e-11;
+
+type Column = [f64; RESOURCES];
+
+/// λ for the first `d` ranks under e_d, started near `warm` (any values).
+pub fn dual(ranked: &Ranked, d: usize, warm: Column) -> Column {
+    let capacity = ranked.capacities(d);
+    // A capacity of 0 keeps its row, unscaled, so that requests which need that resource stay out.
+    let scale = capacity.map(|b| 1.0 / b.max(1) as f64);
+    let limit = capacity.map(|b| if b == 0 { 0.0 } else { 1.0 });
+    let column = |rank: usize| {
+        let cost = ranked.cost(rank);
+        std::array::from_fn(|r| cost[r] as f64 * scale[r])
+    };
+    let warm = std::array::from_fn(|r| warm[r] / scale[r]);
+    let y = if d <= CORE {
+        let columns: Vec<Column> = (0..d).map(column).collect();
+        Simplex::new(&columns, limit, warm).maximise()
+    } else {
+        large(&column, d, limit, warm)
+    };
+    std::array::from_fn(|r| y[r] * scale[r])
+}
+
+/// The rounds described above, for more requests than one simplex takes.
+fn large(column: &impl Fn(usize) -> Column, d: usize, limit: Column, warm: Column) -> Column {
+    let reduced = |rank: usize, y: &Column| 1.0 - dot(&column(rank), y);
+    let every = d / CORE;
+    let mut y = warm;
+    if y.iter().all(|&price| price <= 0.0) {
+        let sample: Vec<Column> = (0..d).step_by(every).map(column).collect();
+        y = Simplex::new(&sample, limit.map(|b| b / every as f64), y).maximise();
+    }
+    // How many requests the next core should hold; grown when a core proves too narrow.
+    let mut wanted = CORE;
+    for _ in 0..ROUNDS {
+        // The width that makes the core about that large, from a sample of the reduced costs.
+        let mut sizes: Vec<f64> = (0..d).step_by(every).map(|rank| reduced(rank, &y).abs()).collect();
+        let nth = (wanted / every).min(sizes.len() - 1);
+        let width = *sizes.select_nth_unstable_by(nth, f64::total_cmp).1;
+        let mut left = limit;
+        let mut core = Vec::new();
+        for rank in 0..d {
+            let (a, r) = (column(rank), reduced(rank, &y));
+            if r.abs() <= width {
+                core.push(a);
+            } else if r > 0.0 {
+                (0..RESOURCES).for_each(|r| left[r] -= a[r]);
+            }
+        }
+        if left.iter().any(|&room| room < 0.0) {
+            if wanted >= d {
+                return y;
+            }
+            wanted = wanted.saturating_mul(4);
+            continue;
+        }
+        // A core still too large is thinned out evenly, which makes λ an approximation for this round.
+        let thin = core.len().div_ceil(2 * CORE).max(1);
+        let columns: Vec<Column> = core.into_iter().step_by(thin).collect();
+        let next = Simplex::new(&columns, left.map(|b| b / thin as f64), y).maximise();
+        let certain = |rank: usize| reduced(rank, &y).abs() > width;
+        let changed = |rank: usize| (reduced(rank, &y) > 0.0) != (reduced(rank, &next) > 0.0);
+        let settled = thin == 1 && !(0..d).any(|rank| certain(rank) && changed(rank));
+        y = next;
+        if settled {
+            return y;
+        }
+        wanted = CORE;
+    }
+    y
+}
+
+/// Variables 0..n are requests with 0 ≤ x ≤ 1; n..n+4 are the slacks of the rows.
+struct Simplex<'c> {
+    columns: &'c [Column],
+    at_upper: Vec<bool>,
+    basis: [usize; RESOURCES],
+    value: Column,
+    inverse: [Column; RESOURCES],
+}
+
+fn dot(a: &Column, b: &Column) -> f64 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3]
+}
+
+impl<'c> Simplex<'c> {
+    /// Starts from the requests that are worth their price at `warm`, as far as they fit: a vertex near the last optimum.
+    fn new(columns: &'c [Column], limit: Column, warm: Column) -> Self {
+        let mut left = limit;
+        let mut at_upper = vec![false; columns.len()];
+        if warm.iter().any(|&m| m > 0.0) {
+            for (column, upper) in columns.iter().zip(&mut at_upper) {
+                if dot(column, &warm) < 1.0 - 1e-6 && (0..RESOURCES).all(|r| column[r] <= left[r]) {
+                    (0..RESOURCES).for_each(|r| left[r] -= column[r]);
+                    *upper = true;
+                }
+            }
+        }
+        let n = columns.len();
+        let identity = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(u8::from(i == j))));
+        Simplex { columns, at_upper, basis: [n, n + 1, n + 2, n + 3], value: left, inverse: identity }
+    }
+
+    fn column(&self, variable: usize) -> Column {
+        match self.columns.get(variable) {
+            Some(column) => *column,
+            None => std::array::from_fn(|r| f64::from(u8::from(variable == self.columns.len() + r))),
+        }
+    }
+
+    /// The dual values of the rows, y = c_B B⁻¹.
+    fn duals(&self) -> Column {
+        let n = self.columns.len();
+        std::array::from_fn(|r| (0..RESOURCES).filter(|&i| self.basis[i] < n).map(|i| self.inverse[i][r]).sum())
+    }
+
+    fn maximise(mut self) -> Column {
+        // Each step flips a bound or changes the basis; the cap only guards against cycling on ties.
+        for _ in 0..20 * self.columns.len() + 100 {
+            let y = self.duals();
+            match self.entering(&y) {
+                Some((variable, direction)) if self.step(variable, direction) => {}
+                _ => return y.map(|m| m.max(0.0)),
+            }
+        }
+        self.duals().map(|m| m.max(0.0))
+    }
+
+    /// The nonbasic variable with the largest reduced cost in its favour, and the direction in which it should move.
+    fn entering(&self, y: &Column) -> Option<(usize, f64)> {
+        let n = self.columns.len();
+        let mut best = (TINY, None);
+        for (j, column) in self.columns.iter().enumerate() {
+            let reduced = 1.0 - dot(y, column);
+            let gain = if self.at_upper[j] { -reduced } else { reduced };
+            if gain > best.0 && !self.basis.contains(&j) {
+                best = (gain, Some((j, reduced.signum())));
+            }
+        }
+        for (r, &price) in y.iter().enumerate() {
+            if -price > best.0 && !self.basis.contains(&(n + r)) {
+                best = (-price, Some((n + r, 1.0)));
+            }
+        }
+        best.1
+    }
+
+    /// Moves `entering` as far as it goes; false if numbers have degenerated.
+    fn step(&mut self, entering: usize, direction: f64) -> bool {
+        let n = self.columns.len();
+        let column = self.column(entering);
+        let change: Column = std::array::from_fn(|i| direction * dot(&self.inverse[i], &column));
+        let mut length = if entering < n { 1.0 } else { f64::INFINITY };
+        let mut leaving = None;
+        for (i, &rate) in change.iter().enumerate() {
+            let (room, to_upper) = if rate > TINY {
+                (self.value[i], false)
+            } else if rate < -TINY && self.basis[i] < n {
+                (1.0 - self.value[i], true)
+            } else {
+                continue;
+            };
+            let reach = room.max(0.0) / rate.abs();
+            if reach < length {
+                (length, leaving) = (reach, Some((i, to_upper)));
+            }
+        }
+        if !length.is_finite() {
+            return false;
+        }
+        (0..RESOURCES).for_each(|i| self.value[i] -= length * change[i]);
+        let Some((row, to_upper)) = leaving else {
+            self.at_upper[entering] = !self.at_upper[entering];
+            return true;
+        };
+        if self.basis[row] < n {
+            self.at_upper[self.basis[row]] = to_upper;
+        }
+        let start = if entering < n && self.at_upper[entering] { 1.0 } else { 0.0 };
+        self.value[row] = start + direction * length;
+        self.basis[row] = entering;
+        self.invert()
+    }
+
+    /// Rebuilds B⁻¹ by elimination with row pivots: cheap at 4×4, and errors do not accumulate.
+    fn invert(&mut self) -> bool {
+        let columns = self.basis.map(|variable| self.column(variable));
+        let mut matrix: [Column; RESOURCES] = std::array::from_fn(|r| std::array::from_fn(|i| columns[i][r]));
+        let mut inverse: [Column; RESOURCES] =
+            std::array::from_fn(|i| std::array::from_fn(|j| f64::from(u8::from(i == j))));
+        for i in 0..RESOURCES {
+            let pivot = (i..RESOURCES).max_by(|&a, &b| matrix[a][i].abs().total_cmp(&matrix[b][i].abs())).unwrap_or(i);
+            if matrix[pivot][i].abs() < 1e-14 {
+                return false;
+            }
+            matrix.swap(i, pivot);
+            inverse.swap(i, pivot);
+            let scale = 1.0 / matrix[i][i];
+            for c in 0..RESOURCES {
+                matrix[i][c] *= scale;
+                inverse[i][c] *= scale;
+            }
+            for r in (0..RESOURCES).filter(|&r| r != i) {
+                let factor = matrix[r][i];
+                for c in 0..RESOURCES {
+                    matrix[r][c] -= factor * matrix[i][c];
+                    inverse[r][c] -= factor * inverse[i][c];
+                }
+            }
+        }
+        self.inverse = inverse;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(columns: &[Column], limit: Column, y: Column) -> f64 {
+        dot(&limit, &y) + columns.iter().map(|c| (1.0 - dot(c, &y)).max(0.0)).sum::<f64>()
+    }
+
+    #[test]
+    fn one_row_is_the_fractional_knapsack() {
+        // Costs 0.1, 0.2, ..., capacity 1: 0.1+0.2+0.3+0.4 = 1 exactly, so the optimum is 4.
+        let columns: Vec<Column> = (1..=9).map(|i| [f64::from(i) / 10.0, 0.0, 0.0, 0.0]).collect();
+        let y = Simplex::new(&columns, [1.0; 4], [0.0; 4]).maximise();
+        assert!((value(&columns, [1.0; 4], y) - 4.0).abs() < 1e-9, "{y:?}");
+    }
+
+    #[test]
+    fn rounds_over_a_core_reach_the_optimum_of_all() {
+        let mut state = 7u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f64 / (1u64 << 24) as f64
+        };
+        let n = 3 * CORE;
+        let columns: Vec<Column> = (0..n).map(|_| std::array::from_fn(|_| (0.2 + random()) * 4.0 / n as f64)).collect();
+        let whole = Simplex::new(&columns, [1.0; 4], [0.0; 4]).maximise();
+        let best = value(&columns, [1.0; 4], whole);
+        for warm in [[0.0; 4], whole, whole.map(|m| m * 1.3), whole.map(|m| m * 0.7), [n as f64 / 9.0, 0.0, 0.0, 0.0]] {
+            let found = value(&columns, [1.0; 4], large(&|i| columns[i], n, [1.0; 4], warm));
+            assert!(found >= best - 1e-6 && found < best + 0.01, "{found} {best} from {warm:?}");
+        }
+    }
+
+    #[test]
+    fn the_dual_value_is_a_minimum() {
+        // Convexity: no small step from the optimum may lower the dual function.
+        let mut state = 1u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f64 / (1u64 << 24) as f64
+        };
+        for n in [1, 2, 5, 50, 300] {
+            for _ in 0..20 {
+                let columns: Vec<Column> =
+                    (0..n).map(|_| std::array::from_fn(|_| random() * 4.0 / f64::from(n))).collect();
+                let cold = Simplex::new(&columns, [1.0; 4], [0.0; 4]).maximise();
+                let best = value(&columns, [1.0; 4], cold);
+                for r in 0..RESOURCES {
+                    for step in [-1e-3, 1e-3, -0.1, 0.1] {
+                        let mut y = cold;
+                        y[r] = (y[r] + step).max(0.0);
+                        assert!(value(&columns, [1.0; 4], y) >= best - 1e-7, "n {n}");
+                    }
+                }
+                let warm = Simplex::new(&columns, [1.0; 4], cold).maximise();
+                assert!((value(&columns, [1.0; 4], warm) - best).abs() < 1e-7);
+            }
+        }
+    }
+}

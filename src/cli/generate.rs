@@ -1,0 +1,161 @@
+//! `dftsp generate`.
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use super::input::parse_levels;
+use crate::error::{Place, quote};
+use crate::files::write::{Output, write_file};
+use crate::generate::{Family, Generator, Lengths, Spec};
+use crate::scenario::{Padding, file};
+use crate::workload::csv::{Writer, parse_tokens};
+use crate::workload::synthesis::ChannelModel;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FamilyName {
+    /// The paper's section IV: only the deadline binds.
+    Paper,
+    /// The same requests on a node where uplink, downlink, memory and deadline all bind.
+    Binding,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ChannelName {
+    /// One channel gain for all users.
+    Shared,
+    /// Rayleigh fading per user.
+    Rayleigh,
+}
+
+/// Options of `dftsp generate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which workload.
+    #[arg(value_enum)]
+    family: FamilyName,
+    /// The number of requests.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    requests: u64,
+    /// Same seed, same bytes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Channel gains; without it, shared for the paper's workload and rayleigh for the binding one.
+    #[arg(long, value_enum)]
+    channel: Option<ChannelName>,
+    /// Lengths: output levels such as 128,256,512 (prompts: 128, 256 or 512); a number of levels such as "16 levels"; or "continuous"
+    /// (prompts and outputs of 1 to 512 tokens).
+    #[arg(long, value_name = "LENGTHS", default_value = "128,256,512")]
+    lengths: String,
+    /// Padding of the scenario: longest, none, or a number of tokens.
+    #[arg(long, value_name = "PADDING", default_value = "512")]
+    padding: String,
+    /// Binding: the fraction of the requests that could meet the batch's deadline that fit in the batch.
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.3, allow_negative_numbers = true)]
+    tightness: f64,
+    /// Waiting times are uniform from 0 to this.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, allow_negative_numbers = true)]
+    max_wait: f64,
+    /// Write the requests to a file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Also write the scenario that matches them.
+    #[arg(long, value_name = "FILE")]
+    scenario_output: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let generator = Generator::new(args.spec()?)?;
+    match &args.output {
+        Some(path) => {
+            let mut output = Output::create(path)?;
+            if let Err(e) = write_requests(&generator, &mut output) {
+                return Err(output.write_error(e).into());
+            }
+            args.write_scenario(&generator)?;
+            output.commit()?;
+        }
+        None => {
+            args.write_scenario(&generator)?;
+            let out = BufWriter::with_capacity(1 << 18, io::stdout().lock());
+            write_requests(&generator, out).map_err(super::stdout_error)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_requests(generator: &Generator, out: impl Write) -> io::Result<()> {
+    let mut writer = Writer::new(out)?;
+    for (index, request) in (0..).zip(generator.rows()) {
+        writer.write(&Generator::id(index), &request)?;
+    }
+    writer.finish().map(drop)
+}
+
+impl Args {
+    fn spec(&self) -> Result<Spec> {
+        let family = match self.family {
+            FamilyName::Paper => Family::Paper,
+            FamilyName::Binding => Family::Binding,
+        };
+        let defaults = Spec::new(family);
+        Ok(Spec {
+            requests: self.requests,
+            seed: self.seed,
+            channel: match self.channel {
+                None => defaults.channel,
+                Some(ChannelName::Shared) => ChannelModel::Shared,
+                Some(ChannelName::Rayleigh) => ChannelModel::Rayleigh,
+            },
+            lengths: parse_lengths(&self.lengths)?,
+            padding: match self.padding.as_str() {
+                "longest" => Padding::Longest,
+                "none" => Padding::None,
+                tokens => Padding::Fixed(parse_tokens(tokens, || Place::file("--padding"))?),
+            },
+            tightness: self.tightness,
+            max_wait_s: self.max_wait,
+            family,
+        })
+    }
+
+    fn write_scenario(&self, generator: &Generator) -> Result<()> {
+        let Some(path) = &self.scenario_output else { return Ok(()) };
+        let text =
+            format!("# Written by dftsp generate: {}\n\n{}", self.describe(), file::to_toml(generator.scenario()));
+        Ok(write_file(path, text.as_bytes())?)
+    }
+
+    /// The options that the scenario depends on.
+    fn describe(&self) -> String {
+        let family = if self.family == FamilyName::Paper { "paper" } else { "binding" };
+        format!(
+            "{family}, {} requests, seed {}, lengths {}, tightness {}, waiting up to {} s",
+            self.requests,
+            self.seed,
+            super::one_line(&self.lengths),
+            self.tightness,
+            self.max_wait
+        )
+    }
+}
+
+fn parse_lengths(text: &str) -> Result<Lengths> {
+    let place = || Place::file("--lengths");
+    if text == "continuous" {
+        return Ok(Lengths::Continuous);
+    }
+    if let Some(count) = text.strip_suffix("levels") {
+        let count = count.trim().parse().map_err(|_| {
+            place().error(
+                format!("{} is not a number of levels", quote(text.as_bytes())),
+                "give one such as \"16 levels\"",
+            )
+        })?;
+        return Ok(Lengths::evenly(count, place)?);
+    }
+    Ok(Lengths::Levels(parse_levels(text, place)?))
+}

@@ -1,0 +1,125 @@
+//! What `solve` and `verify` read: a scenario and the requests of one epoch.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::error::{Error, Place};
+use crate::generate::{Generator, Spec};
+use crate::limits::Range;
+use crate::scenario::{Scenario, file, model_config};
+use crate::workload::csv::parse_tokens;
+use crate::workload::source::{self, Source};
+use crate::workload::trace::{Trace, Window};
+use crate::workload::{OutputLevels, Requests};
+
+const AT: Range = Range { min: 0.0, max: 9e9, min_allowed: true, unit: "seconds after the first arrival" };
+
+/// The options that name an epoch.
+#[derive(Debug, clap::Args)]
+pub(super) struct EpochArgs {
+    /// Scenario (TOML). Without it, that of the embedded default epoch.
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// Requests (CSV), or a trace in the Azure, Mooncake or Vidur format; "-" is standard input. Without it, those of the embedded default epoch.
+    #[arg(long, value_name = "FILE")]
+    requests: Option<PathBuf>,
+    /// Model dimensions from a Hugging Face config.json, in place of the scenario's.
+    #[arg(long, value_name = "FILE")]
+    model_config: Option<PathBuf>,
+    /// Trace: serve the requests that arrived in the epoch before this time, seconds after the first arrival. Without it, the busiest epoch.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    at: Option<f64>,
+    /// Trace: seed of the attributes that it lacks, in place of the scenario's.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Round output lengths up to these levels, such as 128,256,512.
+    #[arg(long, value_name = "TOKENS,..")]
+    output_levels: Option<String>,
+}
+
+/// One epoch, and a line that says what it is.
+#[derive(Debug)]
+pub(super) struct EpochInput {
+    pub(super) scenario: Scenario,
+    pub(super) requests: Requests,
+    pub(super) about: String,
+    scenario_file: Option<String>,
+}
+
+impl EpochInput {
+    /// Names the file in an error about the scenario as a whole.
+    pub(super) fn locate(&self, error: Error) -> Error {
+        match (error, &self.scenario_file) {
+            (Error::Input { place, problem, remedy }, Some(file)) if place.source == "scenario" => {
+                Error::Input { place: Place { source: file.clone(), ..place }, problem, remedy }
+            }
+            (error, _) => error,
+        }
+    }
+}
+
+impl EpochArgs {
+    pub(super) fn load(&self) -> Result<EpochInput> {
+        let levels = self
+            .output_levels
+            .as_deref()
+            .map(|text| parse_levels(text, || Place::file("--output-levels")))
+            .transpose()?;
+        let embedded = Generator::new(Spec::embedded())?;
+        let model = self.model_config.as_deref().map(model_config::read_path).transpose()?;
+        let mut scenario = match (&self.scenario, model) {
+            (Some(path), model) => file::read_path(path, model)?,
+            (None, Some(model)) => Scenario { model, ..embedded.scenario().clone() },
+            (None, None) => embedded.scenario().clone(),
+        };
+        if let Some(seed) = self.seed {
+            scenario.synthesis.seed = seed;
+        }
+        let (mut requests, of) = match &self.requests {
+            None => (embedded.requests()?, "embedded default epoch (as from `dftsp generate binding`)".to_string()),
+            Some(path) => match source::read_path(path)? {
+                Source::Requests(requests) => (requests, format!("requests of {}", path.display())),
+                Source::Trace(trace) => self.window(&trace, &scenario, &path.display().to_string())?,
+            },
+        };
+        if self.at.is_some() && !of.starts_with("trace") {
+            return Err(Place::file("--at")
+                .error("the requests are not a trace", "leave it out, or give a trace")
+                .into());
+        }
+        if let Some(levels) = &levels {
+            requests.round_outputs_up(levels)?;
+        }
+        let about = format!("{of}; {} at {}", scenario.model.name, scenario.quantization.name);
+        let scenario_file = self.scenario.as_ref().map(|path| path.display().to_string());
+        Ok(EpochInput { scenario, requests, about, scenario_file })
+    }
+
+    fn window(&self, trace: &Trace, scenario: &Scenario, name: &str) -> Result<(Requests, String)> {
+        let epoch_s = scenario.epoch.duration_s;
+        let (window, which): (Window, _) = match self.at {
+            Some(at) => {
+                AT.check(at, || Place::file("--at"))?;
+                (trace.window(at, epoch_s), "chosen")
+            }
+            None => (trace.busiest_window(epoch_s), "busiest"),
+        };
+        let requests = trace.requests(&window, &scenario.synthesis)?;
+        let (from, to) = (window.from_s, window.to_s);
+        let of = format!(
+            "trace {name}: {} of {} arrivals, from {from} s to {to} s ({which} epoch); \
+             deadlines, channels and accuracy needs synthesised (seed {})",
+            requests.len(),
+            trace.len(),
+            scenario.synthesis.seed
+        );
+        Ok((requests, of))
+    }
+}
+
+/// Levels from an option's text.
+pub(super) fn parse_levels(text: &str, place: impl Fn() -> Place) -> crate::error::Result<OutputLevels> {
+    let levels = text.split(',').map(|level| parse_tokens(level.trim(), &place)).collect::<Result<Vec<u32>, _>>()?;
+    OutputLevels::new(levels, place)
+}

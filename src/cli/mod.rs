@@ -1,0 +1,83 @@
+//! The command line: `dftsp solve`, `dftsp verify`, `dftsp generate`.
+//!
+//! Results go to standard output in one piece, messages to standard error. Exit status 0: done; 2: wrong usage or input, or an output that
+//! cannot be written; 1: anything else, such as a solution that does not verify.
+
+mod generate;
+mod input;
+mod solve;
+mod verify;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::error::Error;
+
+/// The largest feasible batch of LLM requests at a wireless edge node, proven optimal.
+#[derive(Debug, Parser)]
+#[command(name = "dftsp", version, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Choose a batch: from a scenario and requests, or the embedded default epoch.
+    Solve(solve::Args),
+    /// Check a solution from the physical formulas, and its proof.
+    Verify(verify::Args),
+    /// Write a set of requests, and a scenario to match.
+    Generate(generate::Args),
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A report for people.
+    Text,
+    /// The JSON contract.
+    Json,
+}
+
+/// Runs the program on the process's arguments.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(status) => status,
+        Err(e) => {
+            // Nothing is left to do if standard error is closed too.
+            let _ = writeln!(io::stderr(), "dftsp: {}", one_line(&e.to_string()));
+            match e.downcast_ref::<Error>() {
+                Some(_) => ExitCode::from(2),
+                None => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.verb {
+        Verb::Solve(args) => solve::run(&args),
+        Verb::Verify(args) => verify::run(&args),
+        Verb::Generate(args) => generate::run(&args),
+    }
+}
+
+/// File names may hold line feeds; a message may not.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Writes a result to standard output, all of it or an error.
+fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    Ok(written.map_err(stdout_error)?)
+}
+
+fn stdout_error(source: io::Error) -> Error {
+    Error::Io { path: "standard output".to_string(), action: "write", source }
+}

@@ -1,0 +1,110 @@
+//! `dftsp solve`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::ValueEnum;
+use clap::builder::PossibleValuesParser;
+
+use super::Format;
+use super::input::EpochArgs;
+use crate::error::Place;
+use crate::files::write::write_file;
+use crate::instance::Problem;
+use crate::limits::Range;
+use crate::outcome::{Outcome, Provenance};
+use crate::report::{json, text};
+use crate::search::Limits;
+use crate::solver::Solver;
+
+const TIME_LIMIT: Range = Range { min: 0.0, max: 1e9, min_allowed: true, unit: "seconds" };
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Backend {
+    /// The best there is: the CPU, in this version.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A CUDA device.
+    Cuda,
+}
+
+/// Options of `dftsp solve`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    epoch: EpochArgs,
+    /// branch: exact, any instance. dftsp: Algorithm 1 of the paper (dftsp-unpruned: without its pruning). brute-force: every batch.
+    /// static, none: the paper's StB and NoB. fcfs, edf, shortest: greedy in that order.
+    #[arg(long, default_value = "branch", value_parser = PossibleValuesParser::new(Solver::ALL.map(Solver::name)))]
+    solver: String,
+    /// Batch size of --solver static; without it, what fits in the worst case.
+    #[arg(long, value_name = "REQUESTS")]
+    batch_size: Option<usize>,
+    /// Where to search.
+    #[arg(long, value_enum, default_value = "auto")]
+    backend: Backend,
+    /// Threads at most. Every solver of this version uses one; the result never depends on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    threads: Option<u32>,
+    /// Stop an exact search after this time, with the best batch found and a bound.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, allow_negative_numbers = true)]
+    time_limit: f64,
+    /// Report for people, or the JSON contract.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Write the result to a file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let limits = time_limit(args.time_limit)?;
+    let solver = args.solver()?;
+    if args.backend == Backend::Cuda {
+        let place = Place::file("--backend");
+        return Err(place.error("this version has no CUDA backend", "give auto or cpu").into());
+    }
+    let input = args.epoch.load()?;
+    let problem = Problem::new(&input.scenario, &input.requests).map_err(|e| input.locate(e))?;
+    let start = Instant::now();
+    let solution = solver.solve(&problem.instance, limits);
+    let seconds = start.elapsed().as_secs_f64();
+    let made = Provenance { solver: solver.to_string(), backend: "cpu".to_string(), seconds };
+    let outcome = Outcome::new(&input.scenario, &input.requests, &problem, solution, made)?;
+    let result = match args.format {
+        Format::Text => text::to_text(&outcome, &input.requests, &input.about),
+        Format::Json => json::to_json(&outcome, &input.requests),
+    };
+    match &args.output {
+        Some(path) => write_file(path, result.as_bytes())?,
+        None => super::print(&result)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The limit of an option in seconds.
+pub(super) fn time_limit(seconds: f64) -> Result<Limits> {
+    TIME_LIMIT.check(seconds, || Place::file("--time-limit"))?;
+    Ok(Limits { time: Some(Duration::from_secs_f64(seconds)) })
+}
+
+impl Args {
+    fn solver(&self) -> Result<Solver> {
+        // The parser has checked the name.
+        let named = Solver::from_name(&self.solver).unwrap_or(Solver::Branch);
+        match (named, self.batch_size) {
+            (Solver::Static { .. }, Some(0)) => {
+                Err(Place::file("--batch-size").error("0 is not allowed", "give 1 or more").into())
+            }
+            (Solver::Static { .. }, batch_size) => Ok(Solver::Static { batch_size }),
+            (solver, None) => Ok(solver),
+            (solver, Some(_)) => {
+                let problem = format!("the solver {solver} has no batch size");
+                Err(Place::file("--batch-size").error(problem, "leave it out, or give --solver static").into())
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `dftsp` schedules LLM inference at a wireless edge node: **the largest feasible batch of requests, with a proof**.
+//!
+//! Every epoch an edge node picks, among the requests waiting, a batch whose prompts fit in the uplink band, whose answers fit in the downlink
+//! band, whose KV cache fits in memory beside the weights, and whose computation ends before the tightest deadline in it.
+//! The problem is P1 of Zhang et al., *Edge Intelligence Optimization for Large Language Model Inference with Batching and
+//! Quantization* (arXiv 2405.07140), "the paper" throughout; its symbols are kept.
+//!
+//! ```
+//! use dftsp::{certificate::Status, instance::Problem, scenario::Scenario, search::Limits, solver::Solver};
+//! use dftsp::workload::{Request, Requests};
+//!
+//! let mut requests = Requests::new();
+//! for (id, output_tokens) in [("a", 128), ("b", 256), ("c", 512), ("d", 512)] {
+//!     requests.push(id, Request { deadline_s: 1.2, ..Request::new(512, output_tokens) })?;
+//! }
+//! let problem = Problem::new(&Scenario::paper(), &requests)?;
+//! let solution = Solver::Branch.solve(&problem.instance, Limits::default());
+//! assert_eq!((solution.rows.len(), solution.status()), (4, Status::Optimal));
+//! # Ok::<(), dftsp::error::Error>(())
+//! ```
+//!
+//! # How data flows
+//!
+//! Modules are listed in this order; each uses only those before it.
+//!
+//! | stage | module | what it does |
+//! |---|---|---|
+//! | input | [`workload`] | requests from CSV files and public traces, with line numbers in every error |
+//! | | [`scenario`] | model, quantisation, node, radio, epoch: presets, TOML, Hugging Face `config.json` |
+//! | cost | [`cost`] | the paper's section II: bytes, FLOP and band shares; floats end after it |
+//! | | [`generate`] | seeded request sets with a matching scenario |
+//! | integers | [`instance`] | P1 in checked integers, and why a request cannot be served |
+//! | | [`rank`] | the instance sorted by deadline |
+//! | search | [`bound`] | Lagrangian bounds for all deadlines at once |
+//! | | [`certificate`] | what a solver returns: a batch and a checkable proof of a bound |
+//! | | [`search`] | exact searches, among them the paper's Algorithm 1 |
+//! | | [`baseline`] | what serving systems do today |
+//! | | [`solver`] | one door to all of them |
+//! | output | [`outcome`] | usage, bandwidth allocations, reasons, binding constraints |
+//! | | [`verify`] | checks an outcome from the physical formulas, sharing no search code |
+//! | | [`report`] | text and JSON |
+//! | program | `cli` | `dftsp solve`, `verify`, `generate` |
+//!
+//! [`error`], [`limits`] and `files` serve them all.
+//!
+//! # Features
+//!
+//! `cli` (default) builds the program and brings `files`; `files` is readers and writers. Without default features the library depends on
+//! `libm`, `rand_chacha` and `thiserror` only. `cuda` (default) is reserved for the GPU backend and adds nothing yet.
+
+pub mod error;
+pub mod limits;
+
+#[cfg(feature = "files")]
+pub mod files;
+
+pub mod workload;
+
+pub mod scenario;
+
+pub mod cost;
+
+pub mod generate;
+
+pub mod instance;
+
+pub mod rank;
+
+pub mod bound;
+
+pub mod certificate;
+
+pub mod search;
+
+pub mod baseline;
+
+pub mod solver;
+
+pub mod outcome;
+
+pub mod verify;
+
+pub mod report;
+
+#[cfg(feature = "cli")]
+pub mod cli;

@@ -1,0 +1,120 @@
+//! The range of every number that a user can give: one table for files, options and library calls.
+//!
+//! The upper ends are far beyond any device of today; they exist so that no sum or product further down can overflow
+//! (the proof is beside the conversion in [`crate::instance`]) and so that a slip of the keyboard is caught where it is made.
+
+use crate::error::{Error, Place};
+
+/// A documented range of a number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+    /// Whether `min` itself is allowed.
+    pub min_allowed: bool,
+    /// Unit, for messages.
+    pub unit: &'static str,
+}
+
+/// The most requests that one instance may hold (row numbers are `u32`).
+pub const MAX_REQUESTS: usize = 1 << 30;
+/// The longest request id, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+
+/// Prompt tokens `s_i`, output tokens `n_i`, padded prompt tokens s'.
+pub const TOKENS: Range = from(1.0, 10_000_000.0, "tokens");
+/// Latency requirement `τ_i`, seconds.
+pub const DEADLINE: Range = above(0.0, 1e9, "seconds");
+/// Time already waited `t_w,i`, seconds.
+pub const WAITED: Range = from(0.0, 1e9, "seconds");
+/// ΔPPL: of a quantisation, or the largest that a user accepts.
+pub const PERPLEXITY: Range = from(0.0, 1e9, "perplexity points");
+/// Channel power gain `h_i²`.
+pub const GAIN: Range = from(1e-30, 1e9, "a power ratio");
+/// Transmit power, dBm.
+pub const POWER: Range = from(-200.0, 200.0, "dBm");
+/// Layers L.
+pub const LAYERS: Range = from(1.0, 10_000.0, "layers");
+/// Hidden size `d_m`, feed-forward size `d_f`.
+pub const DIMENSION: Range = from(1.0, 1_000_000.0, "a dimension");
+/// Attention heads, key-value heads, size of a head.
+pub const HEADS: Range = from(1.0, 10_000.0, "a dimension");
+/// α and β.
+pub const FACTOR: Range = from(1e-6, 1_000.0, "a factor");
+/// Compute rate C, FLOP/s.
+pub const COMPUTE: Range = from(1.0, 1e24, "FLOP/s");
+/// Memory M, bytes.
+pub const MEMORY: Range = from(1.0, 1e21, "bytes");
+/// Bandwidth, Hz.
+pub const BANDWIDTH: Range = from(1.0, 1e15, "Hz");
+/// Noise power density, dBm/Hz.
+pub const NOISE: Range = from(-300.0, 100.0, "dBm/Hz");
+/// Bits that carry one token.
+pub const BITS: Range = from(1.0, 1_000_000.0, "bits");
+/// Length of an epoch or a slot, seconds.
+pub const SLOT: Range = from(1e-6, 1e6, "seconds");
+
+const fn from(min: f64, max: f64, unit: &'static str) -> Range {
+    Range { min, max, min_allowed: true, unit }
+}
+
+const fn above(min: f64, max: f64, unit: &'static str) -> Range {
+    Range { min, max, min_allowed: false, unit }
+}
+
+impl Range {
+    /// Whether `x` is a number in the range.
+    pub fn contains(&self, x: f64) -> bool {
+        (x > self.min || (self.min_allowed && x == self.min)) && x <= self.max
+    }
+
+    /// The error for a value outside the range.
+    ///
+    /// # Errors
+    /// When `x` is not a number, infinite or out of range.
+    pub fn check(&self, x: f64, place: impl FnOnce() -> Place) -> Result<(), Error> {
+        if self.contains(x) {
+            return Ok(());
+        }
+        let problem = if x.is_nan() {
+            "not a number (NaN)".to_string()
+        } else if x.is_infinite() {
+            format!("{x} is infinite")
+        } else if x < 0.0 && self.min >= 0.0 {
+            format!("{x} is negative")
+        } else if x == 0.0 {
+            "0 is not allowed".to_string()
+        } else if x > self.max {
+            format!("{x} is absurdly large")
+        } else {
+            format!("{x} is too small")
+        };
+        Err(place().error(problem, self.remedy()))
+    }
+
+    /// "give seconds above 0, at most 1e9".
+    pub fn remedy(&self) -> String {
+        let bound = if self.min_allowed { "from" } else { "above" };
+        let show =
+            |x: f64| if x.abs() >= 1e8 || (x != 0.0 && x.abs() < 1e-4) { format!("{x:e}") } else { format!("{x}") };
+        let middle = if self.min_allowed { "to" } else { "and at most" };
+        format!("give {} {bound} {} {middle} {}", self.unit, show(self.min), show(self.max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_are_as_documented() {
+        assert!(TOKENS.contains(1.0) && TOKENS.contains(1e7) && !TOKENS.contains(0.0) && !TOKENS.contains(1e7 + 1.0));
+        assert!(!DEADLINE.contains(0.0) && DEADLINE.contains(f64::MIN_POSITIVE) && WAITED.contains(0.0));
+        for x in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(!NOISE.contains(x) && NOISE.check(x, Place::default).is_err());
+        }
+        assert_eq!(DEADLINE.remedy(), "give seconds above 0 and at most 1e9");
+    }
+}

@@ -1,0 +1,7 @@
+//! The `dftsp` program: see [`dftsp::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dftsp::cli::main()
+}

@@ -1,0 +1,213 @@
+//! Algorithm 1 of the paper, DFTSP: depth-first tree search with online pruning.
+//!
+//! For z from I down to 1 and d from z to I, take F_d, the d requests with the loosest deadlines, under the budget e_d. Group them by
+//! output length (here: by KV tokens and compute, which under fixed padding is the same). Level k of the tree chooses v_k, how
+//! many requests of group k are taken, always the cheapest on the uplink. A path v_1..v_N with Σ v_k = z is checked against
+//! (2b)–(2e); the first feasible one is the answer. Children are visited in descending v_k; pruning drops those after which the groups
+//! left cannot make z any more, or which exceed it. (The printed line 14 compares with d; it means z.) Without pruning every
+//! v_k from the group's size down to 0 is visited, and Σ v_k = z is tested at the leaf.
+//!
+//! **When it is exact.** If in every group the uplink order is also a downlink order ([`is_exact`]), the v_k cheapest-uplink
+//! requests need the least of every resource among all choices of v_k from the group, so some path is feasible if any batch of size z is.
+//! That holds where all users share one channel gain, the paper's assumption; under per-user fading it may fail, and
+//! the batch found is then feasible but perhaps not the largest.
+
+use super::{Clock, Found};
+use crate::certificate::Work;
+use crate::rank::{RESOURCES, Ranked};
+
+/// A group of F_d: requests of equal KV tokens and compute, by uplink.
+#[derive(Clone)]
+struct Group {
+    /// (uplink, downlink, rank), ascending.
+    members: Vec<(u64, u64, u32)>,
+    /// Costs of the first v members, v from 0.
+    prefix: Vec<[u64; RESOURCES]>,
+    kv_tokens: u64,
+    compute: u64,
+}
+
+impl Group {
+    fn new((kv_tokens, compute): (u64, u64)) -> Self {
+        Group { members: Vec::new(), prefix: vec![[0; RESOURCES]], kv_tokens, compute }
+    }
+
+    /// Appends a member that comes after all others.
+    fn push(&mut self, (uplink, downlink, rank): (u64, u64, u32)) {
+        let p = self.prefix[self.members.len()];
+        self.members.push((uplink, downlink, rank));
+        self.prefix.push([p[0] + uplink, p[1] + downlink, p[2] + self.kv_tokens, p[3] + self.compute]);
+    }
+
+    fn insert(&mut self, member: (u64, u64, u32)) {
+        let place = self.members.partition_point(|m| *m < member);
+        let after = self.members.split_off(place);
+        self.prefix.truncate(place + 1);
+        self.push(member);
+        after.into_iter().for_each(|m| self.push(m));
+    }
+}
+
+/// Whether Algorithm 1 finds a largest batch of this instance: in each group, no request is better on the uplink and worse on the
+/// downlink than another.
+pub fn is_exact(ranked: &Ranked) -> bool {
+    let mut costs: Vec<[u64; RESOURCES]> = (0..ranked.len()).map(|rank| ranked.cost(rank)).collect();
+    costs.sort_unstable_by_key(|&[uplink, downlink, kv, compute]| (kv, compute, uplink, downlink));
+    costs.windows(2).all(|w| w[0][2..] != w[1][2..] || w[0][1] <= w[1][1])
+}
+
+/// The first feasible path with more than `incumbent` requests; `complete` if it ran to its end and [`is_exact`].
+pub fn search(ranked: &Ranked, incumbent: u64, prune: bool, clock: &mut Clock) -> Found {
+    let (group_of, empty) = groups(ranked);
+    let member = |rank: usize| (ranked.cost(rank)[0], ranked.cost(rank)[1], rank as u32);
+    let mut by_uplink: Vec<(u64, u64, u32)> = (0..ranked.len()).map(member).collect();
+    by_uplink.sort_unstable();
+    let mut work = Work::default();
+    for z in (incumbent as usize + 1..=ranked.len()).rev() {
+        // The groups of F_z; each further d adds one request.
+        let mut groups = empty.clone();
+        by_uplink.iter().filter(|m| (m.2 as usize) < z).for_each(|&m| groups[group_of[m.2 as usize]].push(m));
+        for d in z..=ranked.len() {
+            if d > z {
+                groups[group_of[d - 1]].insert(member(d - 1));
+            }
+            work.subproblems += 1;
+            let tree = Tree { groups: &groups, z, capacity: ranked.capacities(d), prune };
+            let found = if clock.look() { None } else { tree.search(clock, &mut work) };
+            match found {
+                None => {
+                    work.stopped = true;
+                    return Found { batch: None, complete: false, work };
+                }
+                Some(Some(counts)) => {
+                    let taken = groups.iter().zip(counts).flat_map(|(g, v)| &g.members[..v]);
+                    let mut batch: Vec<u32> = taken.map(|m| m.2).collect();
+                    batch.sort_unstable();
+                    return Found { batch: Some(batch), complete: is_exact(ranked), work };
+                }
+                Some(None) => {}
+            }
+        }
+    }
+    Found { batch: None, complete: is_exact(ranked), work }
+}
+
+/// The group of each rank, and the empty groups, in ascending (KV tokens, compute): ascending output length in the paper.
+fn groups(ranked: &Ranked) -> (Vec<usize>, Vec<Group>) {
+    let key = |rank: usize| (ranked.cost(rank)[2], ranked.cost(rank)[3]);
+    let mut keys: Vec<(u64, u64)> = (0..ranked.len()).map(key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let group_of = (0..ranked.len()).map(|rank| keys.partition_point(|k| *k < key(rank))).collect();
+    (group_of, keys.into_iter().map(Group::new).collect())
+}
+
+struct Tree<'g> {
+    groups: &'g [Group],
+    z: usize,
+    capacity: [u64; RESOURCES],
+    prune: bool,
+}
+
+impl Tree<'_> {
+    /// Some(the counts of the first feasible path, or none), or `None` when the clock ran out.
+    fn search(&self, clock: &mut Clock, work: &mut Work) -> Option<Option<Vec<usize>>> {
+        let levels = self.groups.len();
+        // How many requests the groups from level k on hold.
+        let mut rest = vec![0; levels + 1];
+        for k in (0..levels).rev() {
+            rest[k] = rest[k + 1] + self.groups[k].members.len();
+        }
+        // v[k] is the count of level k; below[k] one past the next count to try; sum[k] the requests taken above level k.
+        let (mut v, mut below, mut sum) = (vec![0; levels], vec![0; levels + 1], vec![0; levels + 1]);
+        let highest = |k: usize, sum: usize| {
+            let size = self.groups[k].members.len();
+            1 + if self.prune { size.min(self.z - sum) } else { size }
+        };
+        below[0] = highest(0, 0);
+        let mut k = 0;
+        loop {
+            // The least count after which the groups left can still make z.
+            let least = if self.prune { (self.z - sum[k]).saturating_sub(rest[k + 1]) } else { 0 };
+            if below[k] <= least {
+                if k == 0 {
+                    return Some(None);
+                }
+                k -= 1;
+                continue;
+            }
+            below[k] -= 1;
+            v[k] = below[k];
+            work.nodes += 1;
+            if clock.tick() {
+                return None;
+            }
+            sum[k + 1] = sum[k] + v[k];
+            if k + 1 < levels {
+                k += 1;
+                below[k] = highest(k, sum[k]);
+            } else if sum[levels] == self.z {
+                work.paths_checked += 1;
+                if self.feasible(&v) {
+                    return Some(Some(v));
+                }
+            }
+        }
+    }
+
+    /// (2b)–(2e) for the cheapest-uplink requests of each group.
+    fn feasible(&self, v: &[usize]) -> bool {
+        let mut total = [0u64; RESOURCES];
+        for (group, &count) in self.groups.iter().zip(v) {
+            (0..RESOURCES).for_each(|r| total[r] += group.prefix[count][r]);
+        }
+        (0..RESOURCES).all(|r| total[r] <= self.capacity[r])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::{Capacity, Columns, Instance};
+    use crate::search::Limits;
+
+    /// `sizes[k]` requests of group k with equal costs; nothing fits, so every tree is searched to its end.
+    fn hopeless(sizes: &[usize]) -> Ranked {
+        let kv: Vec<u64> = sizes.iter().enumerate().flat_map(|(k, &size)| vec![k as u64 + 1; size]).collect();
+        let n = kv.len();
+        let columns = Columns {
+            request: (0..n as u32).collect(),
+            uplink: vec![1; n],
+            downlink: vec![1; n],
+            compute: vec![1; n],
+            budget: vec![0; n],
+            arrival: (0..n as u32).collect(),
+            kv_tokens: kv,
+        };
+        Ranked::new(&Instance::new(columns, Capacity { uplink: 9, downlink: 9, kv_tokens: 9 }).unwrap())
+    }
+
+    #[test]
+    fn the_unpruned_tree_has_all_counts_of_all_groups() {
+        // One subproblem (3, 3) with groups of 2 and 1: 3 nodes on level 1, 3·2 on level 2, of which only (2, 1) sums to 3.
+        let ranked = hopeless(&[2, 1]);
+        let mut clock = Clock::start(Limits::default());
+        let found = search(&ranked, 2, false, &mut clock);
+        assert!(found.batch.is_none() && found.complete);
+        assert_eq!((found.work.subproblems, found.work.nodes, found.work.paths_checked), (1, 3 + 6, 1));
+        // With pruning one path is left.
+        let found = search(&ranked, 2, true, &mut clock);
+        assert_eq!((found.work.subproblems, found.work.nodes, found.work.paths_checked), (1, 2, 1));
+    }
+
+    #[test]
+    fn pruned_and_unpruned_check_the_same_paths() {
+        for sizes in [&[3usize, 2, 2][..], &[1, 1, 1, 1], &[6], &[2, 4]] {
+            let ranked = hopeless(sizes);
+            let mut clock = Clock::start(Limits::default());
+            let (all, pruned) = (search(&ranked, 0, false, &mut clock), search(&ranked, 0, true, &mut clock));
+            assert_eq!(all.work.paths_checked, pruned.work.paths_checked);
+            assert!(all.work.nodes >= pruned.work.nodes);
+        }
+    }
+}

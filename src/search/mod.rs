@@ -1,0 +1,128 @@
+//! The searches, and the proof that each hands over with its batch.
+//!
+//! In: an [`Instance`]. Out: a [`Solution`]. The parts:
+//! - [`branch`]: the plain exact solver for any instance of small or medium size (the default until the flattened search);
+//! - [`algorithm1`]: the paper's DFTSP, verbatim;
+//! - [`brute_force`]: every batch, pruned by nothing but feasibility and size;
+//! - [`leaf`]: one subproblem (z, d), searched request by request within its loss budget;
+//! - [`prove`]: turns what a search found into a certificate.
+
+pub mod algorithm1;
+pub mod branch;
+pub mod brute_force;
+pub mod leaf;
+pub mod prove;
+
+use std::time::{Duration, Instant};
+
+use crate::certificate::{Certificate, Section, Solution, Work};
+use crate::instance::Instance;
+use crate::rank::Ranked;
+
+/// When to stop a search that takes too long.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Wall-clock time for the search; none if not given.
+    pub time: Option<Duration>,
+}
+
+/// A running clock.
+#[derive(Debug)]
+pub struct Clock {
+    end: Option<Instant>,
+    ticks: u32,
+    expired: bool,
+}
+
+impl Clock {
+    /// Starts the clock of `limits`.
+    pub fn start(limits: Limits) -> Self {
+        // A limit beyond what the clock can count is no limit.
+        let end = limits.time.and_then(|time| Instant::now().checked_add(time));
+        Clock { end, ticks: 0, expired: false }
+    }
+
+    /// Whether the time is over; looks at the real clock every 1,024 calls.
+    #[inline]
+    pub fn tick(&mut self) -> bool {
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(1024) { self.look() } else { self.expired }
+    }
+
+    /// Whether the time is over, by the real clock.
+    pub fn look(&mut self) -> bool {
+        self.expired = self.expired || self.end.is_some_and(|end| Instant::now() >= end);
+        self.expired
+    }
+}
+
+/// What a search of an additive instance found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The largest batch found that is larger than the caller's incumbent, as ranks.
+    pub batch: Option<Vec<u32>>,
+    /// Whether everything larger was ruled out.
+    pub complete: bool,
+    /// What was done.
+    pub work: Work,
+}
+
+/// Runs an exhaustive search of additive instances on any instance, and proves the result.
+///
+/// `search` gets an additive instance and the size to beat. Where batches are padded to their longest prompt it runs once per
+/// distinct prompt length, longest first, with the incumbent carried over.
+pub fn exhaustive(
+    instance: &Instance,
+    clock: &mut Clock,
+    search: impl Fn(&Ranked, u64, &mut Clock) -> Found,
+) -> Solution {
+    let mut best: Vec<u32> = Vec::new();
+    let mut work = Work::default();
+    let mut complete = true;
+    let run = |additive: &Instance, incumbent: u64, clock: &mut Clock| {
+        let ranked = Ranked::new(additive);
+        let found = search(&ranked, incumbent, clock);
+        let rows = found.batch.as_ref().map(|batch| original_rows(instance, additive, &ranked.rows(batch)));
+        (found, rows)
+    };
+    if instance.pads_to_longest() {
+        for length in instance.prompt_lengths().into_iter().rev() {
+            if clock.look() {
+                (work.stopped, complete) = (true, false);
+                break;
+            }
+            let (found, rows) = run(&instance.padded(length, length), best.len() as u64, clock);
+            complete &= found.complete;
+            work.add(&found.work);
+            best = rows.unwrap_or(best);
+        }
+    } else {
+        let (found, rows) = run(instance, 0, clock);
+        (complete, work) = (found.complete, found.work);
+        best = rows.unwrap_or_default();
+    }
+    let certificate = prove::certify(instance, best.len() as u64, complete, &mut work);
+    Solution { rows: best, certificate, work }
+}
+
+/// Rows of `part`, which holds some of the requests of `whole` in the same order, as rows of `whole`.
+pub(crate) fn original_rows(whole: &Instance, part: &Instance, rows: &[u32]) -> Vec<u32> {
+    let requests = &whole.columns().request;
+    if part.len() == whole.len() {
+        return rows.to_vec();
+    }
+    let mut at = 0;
+    let place = |&row: &u32| {
+        let request = part.columns().request[row as usize];
+        while requests[at] != request {
+            at += 1;
+        }
+        at as u32
+    };
+    rows.iter().map(place).collect()
+}
+
+/// The certificate of an instance with additive costs, or of one section.
+pub(crate) fn single(bound: u64, section: Section) -> Certificate {
+    Certificate { bound, sections: vec![section] }
+}

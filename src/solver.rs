@@ -1,0 +1,103 @@
+//! One door to all schedulers: pick one, get a batch with its certificate.
+
+use std::fmt;
+
+use crate::baseline;
+use crate::certificate::{Solution, Work};
+use crate::instance::Instance;
+use crate::search::{Clock, Limits, algorithm1, branch, brute_force, exhaustive, prove};
+
+/// The schedulers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Solver {
+    /// The plain exact solver: bounds for all deadlines, then branching. The default.
+    Branch,
+    /// Algorithm 1 of the paper (DFTSP), with or without its pruning.
+    Algorithm1 {
+        /// Whether branches that cannot reach z are skipped.
+        prune: bool,
+    },
+    /// Every batch; for small instances.
+    BruteForce,
+    /// Static batching (StB), of this size or of the worst-case size.
+    Static {
+        /// The size, if given.
+        batch_size: Option<usize>,
+    },
+    /// No batching (NoB): one request.
+    NoBatching,
+    /// First come, first served.
+    FirstCome,
+    /// Earliest deadline first.
+    EarliestDeadline,
+    /// Shortest job first.
+    ShortestFirst,
+}
+
+impl Solver {
+    /// Every solver, with default options.
+    pub const ALL: [Solver; 9] = [
+        Solver::Branch,
+        Solver::Algorithm1 { prune: true },
+        Solver::Algorithm1 { prune: false },
+        Solver::BruteForce,
+        Solver::Static { batch_size: None },
+        Solver::NoBatching,
+        Solver::FirstCome,
+        Solver::EarliestDeadline,
+        Solver::ShortestFirst,
+    ];
+
+    /// The name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Solver::Branch => "branch",
+            Solver::Algorithm1 { prune: true } => "dftsp",
+            Solver::Algorithm1 { prune: false } => "dftsp-unpruned",
+            Solver::BruteForce => "brute-force",
+            Solver::Static { .. } => "static",
+            Solver::NoBatching => "none",
+            Solver::FirstCome => "fcfs",
+            Solver::EarliestDeadline => "edf",
+            Solver::ShortestFirst => "shortest",
+        }
+    }
+
+    /// The solver of that name, with default options.
+    pub fn from_name(name: &str) -> Option<Solver> {
+        Solver::ALL.into_iter().find(|solver| solver.name() == name)
+    }
+
+    /// Chooses a batch of `instance`.
+    ///
+    /// The batch is always feasible, and the certificate always proves a bound on any batch: equal to its size if it is optimal. A
+    /// time limit stops a search with what it has; the bound passes behind a certificate are not interrupted.
+    pub fn solve(self, instance: &Instance, limits: Limits) -> Solution {
+        let clock = &mut Clock::start(limits);
+        match self {
+            Solver::Branch => branch::solve(instance, clock),
+            Solver::Algorithm1 { prune } => exhaustive(instance, clock, |ranked, incumbent, clock| {
+                algorithm1::search(ranked, incumbent, prune, clock)
+            }),
+            Solver::BruteForce => exhaustive(instance, clock, brute_force::search),
+            Solver::Static { batch_size } => bounded(instance, baseline::static_batch(instance, batch_size)),
+            Solver::NoBatching => bounded(instance, baseline::no_batching(instance)),
+            Solver::FirstCome => bounded(instance, baseline::first_come(instance)),
+            Solver::EarliestDeadline => bounded(instance, baseline::earliest_deadline(instance)),
+            Solver::ShortestFirst => bounded(instance, baseline::shortest_first(instance)),
+        }
+    }
+}
+
+/// A batch that no search found, with the best bound that Lagrangian bounds alone prove.
+fn bounded(instance: &Instance, rows: Vec<u32>) -> Solution {
+    let mut work = Work::default();
+    let certificate = prove::certify(instance, rows.len() as u64, false, &mut work);
+    Solution { rows, certificate, work }
+}
+
+impl fmt::Display for Solver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

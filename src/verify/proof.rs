@@ -1,0 +1,241 @@
+//! Checks a certificate on the integer instance: one pass per λ, and a small search of its own for each exhausted deadline.
+//!
+//! It shares the statement of the problem with the solvers, not their search: it sorts for itself, evaluates UB_λ(d) for itself, and
+//! rules out the exhausted subproblems with a recursion over the requests that is a few lines long.
+
+use std::time::{Duration, Instant};
+
+use super::Failure;
+use crate::bound::Multipliers;
+use crate::certificate::{Certificate, Section};
+use crate::instance::Instance;
+use crate::rank::RESOURCES;
+
+type Cost = [u64; RESOURCES];
+
+/// The most requests that an exhausted deadline may leave undecided: beyond it a search is hopeless, and its depth is bounded.
+const MAX_OPEN: usize = 4096;
+
+/// Checks that `certificate` proves that no feasible batch of `instance` is larger than its bound.
+///
+/// # Errors
+/// What is not proven.
+pub fn check(instance: &Instance, certificate: &Certificate, limit: Option<Duration>) -> Result<(), Failure> {
+    let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let sections = &certificate.sections;
+    if instance.pads_to_longest() {
+        // Every batch has a longest prompt, which some section must be about.
+        let about = |s: &Section, length: u32| s.padded.is_some_and(|(from, to)| from <= length && length <= to);
+        if let Some(length) = instance.prompt_lengths().into_iter().find(|&l| !sections.iter().any(|s| about(s, l))) {
+            return fail(format!("no section is about batches whose longest prompt has {length} tokens"));
+        }
+    } else if sections.len() != 1 || sections[0].padded.is_some() {
+        return fail("one section is needed, without padding".to_string());
+    }
+    for section in sections {
+        in_time(end)?;
+        let additive = match section.padded {
+            Some((from, to)) => instance.padded(from, to),
+            None => instance.clone(),
+        };
+        Checker::new(&additive, certificate.bound, end).check(section)?;
+    }
+    Ok(())
+}
+
+fn in_time(end: Option<Instant>) -> Result<(), Failure> {
+    match end {
+        Some(end) if Instant::now() >= end => fail("it could not be checked within the time limit".to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn fail<T>(detail: String) -> Result<T, Failure> {
+    Err(Failure::new("certificate", detail))
+}
+
+/// Requests by descending budget, ties in input order.
+struct Checker {
+    requests: Vec<(u64, Cost)>,
+    fixed: [u64; 3],
+    bound: u64,
+    end: Option<Instant>,
+}
+
+impl Checker {
+    fn new(instance: &Instance, bound: u64, end: Option<Instant>) -> Self {
+        let cost = |row| <[u64; RESOURCES]>::from(instance.row(row));
+        let mut requests: Vec<(u64, Cost)> =
+            (0..instance.len()).map(|row| (instance.columns().budget[row], cost(row))).collect();
+        requests.sort_by_key(|&(budget, _)| std::cmp::Reverse(budget));
+        let c = instance.capacity();
+        Checker { requests, fixed: [c.uplink, c.downlink, c.kv_tokens], bound, end }
+    }
+
+    fn check(&self, section: &Section) -> Result<(), Failure> {
+        let n = self.requests.len();
+        // Only the last of several d with one deadline matters: its requests include the others', under the same budget.
+        let ends: Vec<usize> = (1..=n).filter(|&d| d == n || self.requests[d].0 != self.requests[d - 1].0).collect();
+        let mut proven = vec![false; n + 1];
+        for c in &section.covered {
+            in_time(self.end)?;
+            let (first, last) = (c.first as usize, c.last as usize);
+            if first < 1 || first > last || last > n {
+                return fail(format!("there are no deadlines {first} to {last}"));
+            }
+            let from = ends.partition_point(|&d| d < first);
+            let to = ends.partition_point(|&d| d <= last);
+            self.cover(&c.multipliers, &ends[from..to], &mut proven)?;
+        }
+        for e in &section.exhausted {
+            let d = e.deadline_rank as usize;
+            if d < 1 || d > n {
+                return fail(format!("there is no deadline {d}"));
+            }
+            if proven[d] {
+                continue;
+            }
+            if self.batch_exists(d, &e.multipliers)? {
+                return fail(format!("a batch of {} requests may exist at deadline {d}", self.bound + 1));
+            }
+            proven[d] = true;
+        }
+        match ends.iter().find(|&&d| !proven[d]) {
+            Some(d) => fail(format!("nothing bounds the batches at deadline {d}")),
+            None => Ok(()),
+        }
+    }
+
+    fn price(m: &Multipliers, cost: &Cost) -> u128 {
+        m.lambda().iter().zip(cost).map(|(&l, &c)| u128::from(l) * u128::from(c)).sum()
+    }
+
+    fn capacities(&self, d: usize) -> Cost {
+        [self.fixed[0], self.fixed[1], self.fixed[2], self.requests[d - 1].0]
+    }
+
+    /// Checks UB_λ(d) < bound + 1 for each d given, ascending.
+    fn cover(&self, m: &Multipliers, ds: &[usize], proven: &mut [bool]) -> Result<(), Failure> {
+        let one = 1u128 << m.one_bits();
+        let (mut gained, mut counted) = (0u128, 0);
+        for &d in ds {
+            while counted < d {
+                gained += one.saturating_sub(Self::price(m, &self.requests[counted].1));
+                counted += 1;
+            }
+            let bound = ((Self::price(m, &self.capacities(d)) + gained) >> m.one_bits()).min(d as u128);
+            if bound > u128::from(self.bound) {
+                return fail(format!("its multipliers bound deadline {d} by {bound}, not by {}", self.bound));
+            }
+            proven[d] = true;
+        }
+        Ok(())
+    }
+
+    /// Whether a batch of bound + 1 requests fits among the first d under their deadline.
+    fn batch_exists(&self, d: usize, m: &Multipliers) -> Result<bool, Failure> {
+        let Some(size) = usize::try_from(self.bound).ok().and_then(|b| b.checked_add(1)).filter(|&size| size <= d)
+        else {
+            return Ok(false);
+        };
+        let one = 1u128 << m.one_bits();
+        let (mut regret, mut must, mut may) = (Self::price(m, &self.capacities(d)), Vec::new(), Vec::new());
+        for (_, cost) in &self.requests[..d] {
+            let price = Self::price(m, cost);
+            regret += one.saturating_sub(price);
+            may.push((one.abs_diff(price), one > price, *cost));
+        }
+        // What a batch of this size may lose against the bound.
+        let Some(regret) = regret.checked_sub((size as u128) << m.one_bits()) else { return Ok(false) };
+        may.retain(|&(loss, wanted, cost)| {
+            if loss > regret && wanted {
+                must.push(cost);
+            }
+            loss <= regret
+        });
+        let mut room = self.capacities(d);
+        for cost in &must {
+            for r in 0..RESOURCES {
+                let Some(left) = room[r].checked_sub(cost[r]) else { return Ok(false) };
+                room[r] = left;
+            }
+        }
+        let Some(need) = size.checked_sub(must.len()) else { return Ok(false) };
+        if may.len() > MAX_OPEN {
+            return fail(format!("deadline {d} leaves {} requests undecided, too many to check", may.len()));
+        }
+        may.sort_unstable_by_key(|&(loss, _, cost)| (std::cmp::Reverse(loss), cost));
+        let mut search = Exhaust { checker: self, may: &may, steps: 0 };
+        search.any(0, need, room, regret, true)
+    }
+}
+
+struct Exhaust<'c> {
+    checker: &'c Checker,
+    may: &'c [(u128, bool, Cost)],
+    steps: u64,
+}
+
+impl Exhaust<'_> {
+    /// Whether `need` more requests from `at` on fit in `room` with losses of at most `regret`. `took`: whether the one before was taken.
+    fn any(
+        &mut self,
+        mut at: usize,
+        mut need: usize,
+        mut room: Cost,
+        mut regret: u128,
+        mut took: bool,
+    ) -> Result<bool, Failure> {
+        // Recursion only where a request may go either way, so at most MAX_OPEN deep.
+        loop {
+            self.steps += 1;
+            if self.steps.is_multiple_of(4096) {
+                in_time(self.checker.end)?;
+            }
+            if need == 0 {
+                return Ok(true);
+            }
+            let Some(&(loss, wanted, cost)) = self.may.get(at) else { return Ok(false) };
+            if self.may.len() - at < need || !self.cheapest_fit(at, need, &room) {
+                return Ok(false);
+            }
+            let fits = (0..RESOURCES).all(|r| cost[r] <= room[r]);
+            // Of equal requests the first are taken: one is only taken after its equal before it.
+            let equal_left_out = at > 0 && self.may[at - 1].2 == cost && !took;
+            let (take_loss, leave_loss) = if wanted { (0, loss) } else { (loss, 0) };
+            let can_take = fits && !equal_left_out && take_loss <= regret;
+            let can_leave = leave_loss <= regret;
+            let after = std::array::from_fn(|r| room[r].saturating_sub(cost[r]));
+            match (can_take, can_leave) {
+                (false, false) => return Ok(false),
+                (true, false) => (room, regret, need, took) = (after, regret - take_loss, need - 1, true),
+                (false, true) => (regret, took) = (regret - leave_loss, false),
+                (true, true) => {
+                    if self.any(at + 1, need - 1, after, regret - take_loss, true)? {
+                        return Ok(true);
+                    }
+                    (regret, took) = (regret - leave_loss, false);
+                }
+            }
+            at += 1;
+        }
+    }
+
+    /// Whether the `need` cheapest of the remaining requests fit, in each resource by itself.
+    fn cheapest_fit(&self, at: usize, need: usize, room: &Cost) -> bool {
+        // Near the root there is little to gain; near the leaves the list is short.
+        let rest = &self.may[at..];
+        if rest.len() > 48 {
+            return true;
+        }
+        (0..RESOURCES).all(|r| {
+            let mut costs: [u64; 48] = [u64::MAX; 48];
+            rest.iter().zip(&mut costs).for_each(|(m, c)| *c = m.2[r]);
+            let costs = &mut costs[..rest.len()];
+            if need < costs.len() {
+                costs.select_nth_unstable(need);
+            }
+            costs[..need].iter().sum::<u64>() <= room[r]
+        })
+    }
+}
