@@ -1,0 +1,68 @@
+//! From an instance to a proven batch: `cargo bench --bench search`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here should stop the run")]
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use dftsp::bound::Multipliers;
+use dftsp::certificate::Status;
+use dftsp::generate::{Family, Generator, Spec};
+use dftsp::instance::{Instance, Problem};
+use dftsp::rank::Ranked;
+use dftsp::search::Limits;
+use dftsp::solver::Solver;
+use dftsp::verify::proof;
+
+fn instance(family: Family, requests: u64) -> Instance {
+    let generator = Generator::new(Spec { requests, ..Spec::new(family) }).unwrap();
+    Problem::new(generator.scenario(), &generator.requests().unwrap()).unwrap().instance
+}
+
+fn bound_pass(c: &mut Criterion) {
+    let mut group = c.benchmark_group("bound_pass");
+    for requests in [1_000, 100_000, 1_000_000] {
+        let ranked = Ranked::new(&instance(Family::Binding, requests));
+        let share = 0.25 / ranked.len() as f64;
+        let capacities = ranked.capacities(ranked.len() / 2);
+        let multipliers = Multipliers::from_real(capacities.map(|b| share * ranked.len() as f64 / b as f64));
+        group.throughput(Throughput::Elements(ranked.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(requests), &ranked, |b, ranked| {
+            b.iter(|| multipliers.bounds(black_box(ranked)));
+        });
+    }
+    group.finish();
+}
+
+fn solve(c: &mut Criterion) {
+    let mut group = c.benchmark_group("solve");
+    group.sample_size(20);
+    for (solver, family, requests) in [
+        (Solver::Branch, Family::Binding, 100),
+        (Solver::Branch, Family::Binding, 500),
+        (Solver::Branch, Family::Binding, 10_000),
+        (Solver::Branch, Family::Paper, 500),
+        (Solver::Algorithm1 { prune: true }, Family::Paper, 100),
+        (Solver::FirstCome, Family::Binding, 10_000),
+    ] {
+        let instance = instance(family, requests);
+        let name = format!("{solver}/{}", if family == Family::Paper { "paper" } else { "binding" });
+        group.throughput(Throughput::Elements(requests));
+        group.bench_with_input(BenchmarkId::new(name, requests), &instance, |b, instance| {
+            b.iter(|| solver.solve(black_box(instance), Limits::default()));
+        });
+    }
+    group.finish();
+}
+
+fn verify(c: &mut Criterion) {
+    let instance = instance(Family::Binding, 10_000);
+    let solution = Solver::Branch.solve(&instance, Limits::default());
+    assert_eq!(solution.status(), Status::Optimal);
+    c.bench_function("verify/certificate/10000", |b| {
+        b.iter(|| proof::check(black_box(&instance), &solution.certificate, None).unwrap());
+    });
+}
+
+criterion_group!(benches, bound_pass, solve, verify);
+criterion_main!(benches);

@@ -1,0 +1,192 @@
+//! Every solver against the oracle that looks at every subset, on thousands of small instances; and every result against the verifier.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here should stop the run")]
+
+mod common;
+
+use common::{Channel, Rng, largest_batch, random_epoch, random_instance};
+use dftsp::certificate::Status;
+use dftsp::instance::{Capacity, Columns, Instance, MAX_SUM, Problem};
+use dftsp::outcome::{Outcome, Provenance};
+use dftsp::scenario::Padding;
+use dftsp::search::Limits;
+use dftsp::solver::Solver;
+use dftsp::verify::{self, Claim};
+
+const NO_LIMIT: Limits = Limits { time: None };
+
+/// The solvers that promise the optimum for this kind of channel.
+fn exact(channel: Channel) -> Vec<Solver> {
+    let mut solvers = vec![Solver::Branch, Solver::BruteForce];
+    if channel == Channel::Shared {
+        solvers.push(Solver::Algorithm1 { prune: true });
+    }
+    solvers
+}
+
+/// Checks one solver on one instance whose optimum is known.
+fn check(instance: &Instance, solver: Solver, optimum: usize, promised: bool, seed: u64) {
+    let solution = solver.solve(instance, NO_LIMIT);
+    let context = || format!("{solver}, seed {seed}: {solution:?}");
+    assert!(instance.is_feasible(&solution.rows), "{}", context());
+    assert!(solution.rows.is_sorted() && solution.rows.len() <= optimum, "{}", context());
+    assert!(solution.certificate.bound >= optimum as u64, "{}", context());
+    if promised {
+        assert_eq!((solution.rows.len(), solution.status()), (optimum, Status::Optimal), "{}", context());
+    }
+    let proof = verify::proof::check(instance, &solution.certificate, None);
+    assert_eq!(proof, Ok(()), "{}", context());
+}
+
+#[test]
+fn exact_solvers_agree_with_every_subset_on_a_shared_channel() {
+    for seed in 0..12_000 {
+        let instance = random_instance(&mut Rng::new(seed), 14, Channel::Shared);
+        let optimum = largest_batch(&instance);
+        exact(Channel::Shared).into_iter().for_each(|solver| check(&instance, solver, optimum, true, seed));
+    }
+}
+
+#[test]
+fn exact_solvers_agree_with_every_subset_under_fading() {
+    for seed in 0..12_000 {
+        let instance = random_instance(&mut Rng::new(1_000_000 + seed), 14, Channel::Fading);
+        let optimum = largest_batch(&instance);
+        exact(Channel::Fading).into_iter().for_each(|solver| check(&instance, solver, optimum, true, seed));
+    }
+}
+
+#[test]
+fn every_other_solver_is_feasible_and_bounded() {
+    for seed in 0..3_000 {
+        let channel = if seed % 2 == 0 { Channel::Shared } else { Channel::Fading };
+        // Small: the unpruned tree has the product of all group sizes many paths.
+        let instance = random_instance(&mut Rng::new(2_000_000 + seed), 9, channel);
+        let optimum = largest_batch(&instance);
+        for solver in Solver::ALL {
+            check(&instance, solver, optimum, exact(channel).contains(&solver), seed);
+        }
+    }
+}
+
+#[test]
+fn pruning_changes_the_nodes_of_algorithm_1_and_nothing_else() {
+    let mut saved = 0;
+    for seed in 0..1_500 {
+        let instance = random_instance(&mut Rng::new(3_000_000 + seed), 9, Channel::Fading);
+        let pruned = Solver::Algorithm1 { prune: true }.solve(&instance, NO_LIMIT);
+        let full = Solver::Algorithm1 { prune: false }.solve(&instance, NO_LIMIT);
+        assert_eq!((&pruned.rows, &pruned.certificate), (&full.rows, &full.certificate));
+        assert_eq!(pruned.work.paths_checked, full.work.paths_checked);
+        assert_eq!(pruned.work.subproblems, full.work.subproblems);
+        saved += full.work.nodes - pruned.work.nodes;
+    }
+    assert!(saved > 0);
+}
+
+/// From physics to verified outcome, for all paddings.
+#[test]
+fn outcomes_of_random_epochs_verify() {
+    let mut proven_sizes = [0; 3];
+    for seed in 0..2_400 {
+        let rng = &mut Rng::new(4_000_000 + seed);
+        let kind = (seed % 3) as usize;
+        let padding = [Padding::Fixed(400), Padding::None, Padding::Longest][kind];
+        let channel = rng.pick(&[Channel::Shared, Channel::Fading]);
+        let (scenario, requests) = random_epoch(rng, 12, channel, padding);
+        let problem = Problem::new(&scenario, &requests).unwrap();
+        let optimum = largest_batch(&problem.instance);
+        for solver in [
+            Solver::Branch,
+            Solver::BruteForce,
+            Solver::Algorithm1 { prune: true },
+            Solver::FirstCome,
+            Solver::Static { batch_size: None },
+        ] {
+            let solution = solver.solve(&problem.instance, NO_LIMIT);
+            if exact(Channel::Fading).contains(&solver) {
+                assert_eq!(
+                    (solution.rows.len(), solution.status()),
+                    (optimum, Status::Optimal),
+                    "{solver} seed {seed}"
+                );
+            }
+            let made = Provenance { solver: solver.to_string(), backend: "cpu".to_string(), seconds: 0.0 };
+            let outcome = Outcome::new(&scenario, &requests, &problem, solution, made).unwrap();
+            let verdict = verify::verify(&scenario, &requests, &Claim::from(&outcome), None).unwrap();
+            assert_eq!(verdict, Ok(()), "{solver}, {padding:?}, seed {seed}");
+            assert_eq!(outcome.scheduled.len() + outcome.rejected.len(), requests.len());
+        }
+        proven_sizes[kind] += optimum;
+    }
+    assert!(proven_sizes.iter().all(|&sum| sum > 1000), "the epochs are too scarce to test anything: {proven_sizes:?}");
+}
+
+/// `n` requests with equal costs and budgets.
+fn equal(n: usize, cost: [u64; 4], budget: u64, capacity: u64) -> Instance {
+    let columns = Columns {
+        request: (0..n as u32).collect(),
+        uplink: vec![cost[0]; n],
+        downlink: vec![cost[1]; n],
+        kv_tokens: vec![cost[2]; n],
+        compute: vec![cost[3]; n],
+        budget: vec![budget; n],
+        arrival: (0..n as u32).collect(),
+    };
+    Instance::new(columns, Capacity { uplink: capacity, downlink: capacity, kv_tokens: capacity }).unwrap()
+}
+
+/// The smallest failure of Algorithm 1 under fading: of two requests of one output length, the one that is cheaper on the uplink is dearer on
+/// the downlink, and only the other one fits beside the third request.
+#[test]
+fn algorithm_1_misses_the_optimum_under_fading_and_says_so() {
+    let columns = Columns {
+        request: vec![0, 1, 2],
+        uplink: vec![1, 2, 3],
+        downlink: vec![5, 1, 3],
+        kv_tokens: vec![1, 1, 2],
+        compute: vec![1, 1, 2],
+        budget: vec![9, 9, 9],
+        arrival: vec![0, 1, 2],
+    };
+    let instance = Instance::new(columns, Capacity { uplink: 5, downlink: 5, kv_tokens: 9 }).unwrap();
+    assert_eq!(largest_batch(&instance), 2);
+    let best = Solver::Branch.solve(&instance, NO_LIMIT);
+    assert_eq!((best.rows, best.certificate.bound), (vec![1, 2], 2));
+    for prune in [true, false] {
+        let paper = Solver::Algorithm1 { prune }.solve(&instance, NO_LIMIT);
+        assert_eq!((paper.rows.len(), paper.status()), (1, Status::Feasible { bound: 2 }));
+    }
+}
+
+#[test]
+fn edges() {
+    let cases = [
+        (equal(0, [0; 4], 0, 0), 0, "empty"),
+        (equal(1, [1; 4], 1, 1), 1, "one request that just fits"),
+        (equal(1, [1; 4], 0, 1), 0, "one request, zero slack"),
+        (equal(1, [2, 1, 1, 1], 1, 1), 0, "one request, too wide"),
+        (equal(9, [0; 4], 0, 0), 9, "nothing costs anything"),
+        (equal(9, [3; 4], 10, 10), 3, "all equal"),
+        (equal(4, [MAX_SUM / 4; 4], u64::MAX, u64::MAX), 4, "sums at the limit"),
+        (equal(4, [MAX_SUM / 4; 4], MAX_SUM - 1, u64::MAX), 3, "a budget one below the sum"),
+        (equal(2, [MAX_SUM / 2; 4], MAX_SUM, MAX_SUM - 1), 1, "a capacity one below the sum"),
+    ];
+    for (instance, optimum, what) in &cases {
+        assert_eq!(largest_batch(instance), *optimum, "{what}");
+        for solver in Solver::ALL {
+            let promised = exact(Channel::Shared).contains(&solver);
+            check(instance, solver, *optimum, promised, 0);
+        }
+    }
+}
+
+#[test]
+fn large_instances_of_equal_requests_are_settled_by_the_bound() {
+    let instance = equal(100_000, [7, 3, 2, 5], 500_000, 1_000_000);
+    let solution = Solver::Branch.solve(&instance, NO_LIMIT);
+    assert_eq!((solution.rows.len(), solution.status()), (100_000, Status::Optimal));
+    let tight = equal(100_000, [7, 3, 2, 5], 250_004, 1_000_000);
+    let solution = Solver::Branch.solve(&tight, NO_LIMIT);
+    assert_eq!((solution.rows.len(), solution.status(), solution.work.nodes), (50_000, Status::Optimal, 0));
+}
