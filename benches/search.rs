@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dftsp::bound::Multipliers;
 use dftsp::certificate::Status;
 use dftsp::generate::{Family, Generator, Spec};
@@ -13,6 +13,7 @@ use dftsp::rank::Ranked;
 use dftsp::search::Limits;
 use dftsp::solver::Solver;
 use dftsp::verify::proof;
+use dftsp::workload::synthesis::RowRng;
 
 fn instance(family: Family, requests: u64) -> Instance {
     let generator = Generator::new(Spec { requests, ..Spec::new(family) }).unwrap();
@@ -41,6 +42,8 @@ fn solve(c: &mut Criterion) {
         (Solver::Branch, Family::Binding, 100),
         (Solver::Branch, Family::Binding, 500),
         (Solver::Branch, Family::Binding, 10_000),
+        (Solver::Branch, Family::Binding, 100_000),
+        (Solver::Branch, Family::Binding, 1_000_000),
         (Solver::Branch, Family::Paper, 500),
         (Solver::Algorithm1 { prune: true }, Family::Paper, 100),
         (Solver::FirstCome, Family::Binding, 10_000),
@@ -55,6 +58,20 @@ fn solve(c: &mut Criterion) {
     group.finish();
 }
 
+/// What the largest solve is measured against: sorting as many pairs.
+fn sort(c: &mut Criterion) {
+    const PAIRS: u32 = 1_000_000;
+    let mut rng = RowRng::new(1, 0);
+    let pairs: Vec<(u64, u32)> = (0..PAIRS).map(|i| (rng.next_row().below(0, u64::MAX), i)).collect();
+    let mut group = c.benchmark_group("solve");
+    group.sample_size(20);
+    group.throughput(Throughput::Elements(u64::from(PAIRS)));
+    group.bench_function("sort_unstable/pairs/1000000", |b| {
+        b.iter_batched_ref(|| pairs.clone(), |pairs| pairs.sort_unstable(), BatchSize::LargeInput);
+    });
+    group.finish();
+}
+
 fn verify(c: &mut Criterion) {
     let instance = instance(Family::Binding, 10_000);
     let solution = Solver::Branch.solve(&instance, Limits::default());
@@ -64,5 +81,5 @@ fn verify(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, bound_pass, solve, verify);
+criterion_group!(benches, bound_pass, solve, sort, verify);
 criterion_main!(benches);

@@ -84,3 +84,8 @@ pub mod report;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+
+/// The examples of the README compile and run as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -90,8 +90,8 @@ pub struct Rejected {
     pub reason: Reason,
     /// Where it cannot be served even alone: the smallest changes that together would make it servable.
     pub changes: Vec<Change>,
-    /// Where it is crowded out: the constraints that keep it from joining this batch.
-    pub blocked_by: Vec<&'static str>,
+    /// Where it is crowded out: which of [`CONSTRAINTS`] keep it from joining this batch.
+    pub blocked_by: [bool; RESOURCES],
 }
 
 /// How a solution was made.
@@ -124,7 +124,7 @@ impl Outcome {
             let request = &requests.rows()[rejection.request as usize];
             let reason = rejection.reasons().next().unwrap_or(Reason::CrowdedOut);
             let changes = changes(scenario, request, rejection)?;
-            rejected.push(Rejected { request: rejection.request, reason, changes, blocked_by: Vec::new() });
+            rejected.push(Rejected { request: rejection.request, reason, changes, blocked_by: [false; RESOURCES] });
         }
         let mut blocks = [0; RESOURCES];
         for (row, blocked) in crowded_out(instance, &solution.rows) {
@@ -133,7 +133,7 @@ impl Outcome {
                 request: instance.columns().request[row as usize],
                 reason: Reason::CrowdedOut,
                 changes: Vec::new(),
-                blocked_by: (0..RESOURCES).filter(|&r| blocked[r]).map(|r| CONSTRAINTS[r]).collect(),
+                blocked_by: blocked,
             });
         }
         rejected.sort_by_key(|r| r.request);
@@ -158,13 +158,18 @@ impl Outcome {
 
     /// The names of the constraints that bind: those that keep at least one crowded-out request from joining the batch.
     pub fn binding(&self) -> Vec<&'static str> {
-        (0..RESOURCES).filter(|&r| self.blocks[r] > 0).map(|r| CONSTRAINTS[r]).collect()
+        names(self.blocks.map(|n| n > 0))
     }
 
     /// How many requests no batch could serve.
     pub fn unservable(&self) -> usize {
         self.rejected.iter().filter(|r| r.reason != Reason::CrowdedOut).count()
     }
+}
+
+/// The names of the constraints that are set.
+pub fn names(constraints: [bool; RESOURCES]) -> Vec<&'static str> {
+    (0..RESOURCES).filter(|&r| constraints[r]).map(|r| CONSTRAINTS[r]).collect()
 }
 
 /// Each row outside the batch, with the constraints that would break if it joined.

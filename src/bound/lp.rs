@@ -4,17 +4,20 @@
 //! prices all requests in one sweep per step. Floats are fine here: whatever comes out is rounded to integer multipliers
 //! whose bound is exact ([`super::Multipliers`]); a poor λ costs time, never correctness.
 //!
-//! A step moves one request, so the simplex is kept to a **core** of a few thousand. Near the best λ all requests but those with a small reduced cost
-//! |1 − λ·a| are in or out for certain: they are fixed, their use is taken from the capacities, and the simplex decides
-//! the rest. If under the new λ no fixed request has changed sides, the new λ is the best one for all; else it is the start of another
-//! round. The first λ comes from an even sample of all requests.
+//! A step moves one request, so the simplex is kept to a **core** of a few thousand ([`large`]). An even sample of all requests gives a first λ.
+//! Near it all requests but those with a small reduced cost |1 − λ·a| are in or out for certain: they are fixed, what they take is
+//! taken from the capacities, and the simplex decides the rest. The new λ is kept if its bound over *all* requests is lower, and is the
+//! best there is if that bound equals what the fixed requests and the core reach together (weak duality). If it is not lower
+//! the core was too narrow.
 
 use crate::rank::{RESOURCES, Ranked};
 
 /// About this many requests enter a simplex.
 const CORE: usize = 4096;
 /// Rounds before a λ is taken as good enough.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 12;
+/// How close primal and dual must come, in requests.
+const GAP: f64 = 1e-6;
 /// Reduced costs and pivots below this are taken for zero. Rows are scaled to a capacity of 1.
 const TINY: f64 = 1e-11;
 
@@ -42,51 +45,61 @@ pub fn dual(ranked: &Ranked, d: usize, warm: Column) -> Column {
 
 /// The rounds described above, for more requests than one simplex takes.
 fn large(column: &impl Fn(usize) -> Column, d: usize, limit: Column, warm: Column) -> Column {
-    let reduced = |rank: usize, y: &Column| 1.0 - dot(&column(rank), y);
+    let bound = |y: &Column| dot(&limit, y) + (0..d).map(|i| (1.0 - dot(&column(i), y)).max(0.0)).sum::<f64>();
     let every = d / CORE;
-    let mut y = warm;
-    if y.iter().all(|&price| price <= 0.0) {
-        let sample: Vec<Column> = (0..d).step_by(every).map(column).collect();
-        y = Simplex::new(&sample, limit.map(|b| b / every as f64), y).maximise();
-    }
-    // How many requests the next core should hold; grown when a core proves too narrow.
+    let sample: Vec<Column> = (0..d).step_by(every).map(column).collect();
+    let mut y = Simplex::new(&sample, limit.map(|b| b / every as f64), warm).maximise();
+    let mut best = bound(&y);
+    // How many requests the next core should hold.
     let mut wanted = CORE;
     for _ in 0..ROUNDS {
-        // The width that makes the core about that large, from a sample of the reduced costs.
-        let mut sizes: Vec<f64> = (0..d).step_by(every).map(|rank| reduced(rank, &y).abs()).collect();
+        // The width that makes the core about that large.
+        let mut sizes: Vec<f64> = sample.iter().map(|a| (1.0 - dot(a, &y)).abs()).collect();
         let nth = (wanted / every).min(sizes.len() - 1);
         let width = *sizes.select_nth_unstable_by(nth, f64::total_cmp).1;
-        let mut left = limit;
+        let (mut left, mut fixed) = (limit, 0.0);
         let mut core = Vec::new();
-        for rank in 0..d {
-            let (a, r) = (column(rank), reduced(rank, &y));
-            if r.abs() <= width {
+        for a in (0..d).map(column) {
+            let reduced = 1.0 - dot(&a, &y);
+            if reduced.abs() <= width {
                 core.push(a);
-            } else if r > 0.0 {
+            } else if reduced > 0.0 {
                 (0..RESOURCES).for_each(|r| left[r] -= a[r]);
+                fixed += 1.0;
             }
         }
-        if left.iter().any(|&room| room < 0.0) {
-            if wanted >= d {
-                return y;
+        let widest = core.len() == d;
+        if left.iter().all(|&room| room >= 0.0) {
+            // A core still too large is thinned out evenly, and its λ is an approximation.
+            let thin = core.len().div_ceil(2 * CORE).max(1);
+            let columns: Vec<Column> = core.into_iter().step_by(thin).collect();
+            let left = left.map(|b| b / thin as f64);
+            let next = Simplex::new(&columns, left, y).maximise();
+            let reached = fixed + thin as f64 * value(&columns, left, next);
+            let midway = std::array::from_fn(|r| (y[r] + next[r]) / 2.0);
+            let lower = [next, midway].into_iter().map(|y| (bound(&y), y)).find(|&(b, _)| b < best - GAP);
+            if let Some((b, lower)) = lower {
+                (best, y, wanted) = (b, lower, CORE);
+                if thin == 1 && best <= reached + GAP {
+                    break;
+                }
+                continue;
             }
-            wanted = wanted.saturating_mul(4);
-            continue;
+            if thin == 1 && best <= reached + GAP {
+                break;
+            }
         }
-        // A core still too large is thinned out evenly, which makes λ an approximation for this round.
-        let thin = core.len().div_ceil(2 * CORE).max(1);
-        let columns: Vec<Column> = core.into_iter().step_by(thin).collect();
-        let next = Simplex::new(&columns, left.map(|b| b / thin as f64), y).maximise();
-        let certain = |rank: usize| reduced(rank, &y).abs() > width;
-        let changed = |rank: usize| (reduced(rank, &y) > 0.0) != (reduced(rank, &next) > 0.0);
-        let settled = thin == 1 && !(0..d).any(|rank| certain(rank) && changed(rank));
-        y = next;
-        if settled {
-            return y;
+        if widest {
+            break;
         }
-        wanted = CORE;
+        wanted = wanted.saturating_mul(4);
     }
     y
+}
+
+/// The dual function: λ·capacities and the positive reduced costs.
+fn value(columns: &[Column], limit: Column, y: Column) -> f64 {
+    dot(&limit, &y) + columns.iter().map(|a| (1.0 - dot(a, &y)).max(0.0)).sum::<f64>()
 }
 
 /// Variables 0..n are requests with 0 ≤ x ≤ 1; n..n+4 are the slacks of the rows.
@@ -236,10 +249,6 @@ impl<'c> Simplex<'c> {
 mod tests {
     use super::*;
 
-    fn value(columns: &[Column], limit: Column, y: Column) -> f64 {
-        dot(&limit, &y) + columns.iter().map(|c| (1.0 - dot(c, &y)).max(0.0)).sum::<f64>()
-    }
-
     #[test]
     fn one_row_is_the_fractional_knapsack() {
         // Costs 0.1, 0.2, ..., capacity 1: 0.1+0.2+0.3+0.4 = 1 exactly, so the optimum is 4.
@@ -261,7 +270,7 @@ mod tests {
         let best = value(&columns, [1.0; 4], whole);
         for warm in [[0.0; 4], whole, whole.map(|m| m * 1.3), whole.map(|m| m * 0.7), [n as f64 / 9.0, 0.0, 0.0, 0.0]] {
             let found = value(&columns, [1.0; 4], large(&|i| columns[i], n, [1.0; 4], warm));
-            assert!(found >= best - 1e-6 && found < best + 0.01, "{found} {best} from {warm:?}");
+            assert!(found >= best - 1e-6 && found < best + 1e-3, "{found} {best} from {warm:?}");
         }
     }
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use super::input::parse_levels;
-use crate::error::{Place, quote};
+use crate::error::Place;
 use crate::files::write::{Output, write_file};
 use crate::generate::{Family, Generator, Lengths, Spec};
 use crate::scenario::{Padding, file};
@@ -46,10 +46,15 @@ pub(super) struct Args {
     /// Channel gains; without it, shared for the paper's workload and rayleigh for the binding one.
     #[arg(long, value_enum)]
     channel: Option<ChannelName>,
-    /// Lengths: output levels such as 128,256,512 (prompts: 128, 256 or 512); a number of levels such as "16 levels"; or "continuous"
-    /// (prompts and outputs of 1 to 512 tokens).
-    #[arg(long, value_name = "LENGTHS", default_value = "128,256,512")]
-    lengths: String,
+    /// Output lengths, all equally likely; prompts have 128, 256 or 512 tokens.
+    #[arg(long, value_name = "TOKENS,..", default_value = "128,256,512")]
+    output_levels: String,
+    /// This many output lengths instead, evenly spread up to 512.
+    #[arg(long, value_name = "N", conflicts_with = "output_levels")]
+    levels: Option<u32>,
+    /// Prompts and outputs of any length from 1 to 512 tokens instead.
+    #[arg(long, conflicts_with_all = ["output_levels", "levels"])]
+    continuous: bool,
     /// Padding of the scenario: longest, none, or a number of tokens.
     #[arg(long, value_name = "PADDING", default_value = "512")]
     padding: String,
@@ -110,7 +115,7 @@ impl Args {
                 Some(ChannelName::Shared) => ChannelModel::Shared,
                 Some(ChannelName::Rayleigh) => ChannelModel::Rayleigh,
             },
-            lengths: parse_lengths(&self.lengths)?,
+            lengths: self.lengths()?,
             padding: match self.padding.as_str() {
                 "longest" => Padding::Longest,
                 "none" => Padding::None,
@@ -119,6 +124,14 @@ impl Args {
             tightness: self.tightness,
             max_wait_s: self.max_wait,
             family,
+        })
+    }
+
+    fn lengths(&self) -> Result<Lengths> {
+        Ok(match self.levels {
+            _ if self.continuous => Lengths::Continuous,
+            Some(count) => Lengths::evenly(count, || Place::file("--levels"))?,
+            None => Lengths::Levels(parse_levels(&self.output_levels, || Place::file("--output-levels"))?),
         })
     }
 
@@ -132,30 +145,14 @@ impl Args {
     /// The options that the scenario depends on.
     fn describe(&self) -> String {
         let family = if self.family == FamilyName::Paper { "paper" } else { "binding" };
+        let lengths = match self.levels {
+            _ if self.continuous => "continuous lengths".to_string(),
+            Some(count) => format!("{count} output levels"),
+            None => format!("output levels {}", super::one_line(&self.output_levels)),
+        };
         format!(
-            "{family}, {} requests, seed {}, lengths {}, tightness {}, waiting up to {} s",
-            self.requests,
-            self.seed,
-            super::one_line(&self.lengths),
-            self.tightness,
-            self.max_wait
+            "{family}, {} requests, seed {}, {lengths}, tightness {}, waiting up to {} s",
+            self.requests, self.seed, self.tightness, self.max_wait
         )
     }
-}
-
-fn parse_lengths(text: &str) -> Result<Lengths> {
-    let place = || Place::file("--lengths");
-    if text == "continuous" {
-        return Ok(Lengths::Continuous);
-    }
-    if let Some(count) = text.strip_suffix("levels") {
-        let count = count.trim().parse().map_err(|_| {
-            place().error(
-                format!("{} is not a number of levels", quote(text.as_bytes())),
-                "give one such as \"16 levels\"",
-            )
-        })?;
-        return Ok(Lengths::evenly(count, place)?);
-    }
-    Ok(Lengths::Levels(parse_levels(text, place)?))
 }

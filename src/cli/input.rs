@@ -76,18 +76,21 @@ impl EpochArgs {
         if let Some(seed) = self.seed {
             scenario.synthesis.seed = seed;
         }
-        let (mut requests, of) = match &self.requests {
-            None => (embedded.requests()?, "embedded default epoch (as from `dftsp generate binding`)".to_string()),
-            Some(path) => match source::read_path(path)? {
-                Source::Requests(requests) => (requests, format!("requests of {}", path.display())),
-                Source::Trace(trace) => self.window(&trace, &scenario, &path.display().to_string())?,
-            },
-        };
-        if self.at.is_some() && !of.starts_with("trace") {
-            return Err(Place::file("--at")
-                .error("the requests are not a trace", "leave it out, or give a trace")
-                .into());
+        let source = self.requests.as_deref().map(source::read_path).transpose()?;
+        let name = self.requests.as_ref().map_or_else(String::new, |path| path.display().to_string());
+        if !matches!(source, Some(Source::Trace(_))) {
+            for (option, given) in [("--at", self.at.is_some()), ("--seed", self.seed.is_some())] {
+                if given {
+                    let problem = "it is for traces, and the requests are not one";
+                    return Err(Place::file(option).error(problem, "leave it out, or give a trace").into());
+                }
+            }
         }
+        let (mut requests, of) = match source {
+            None => (embedded.requests()?, "embedded default epoch (as from `dftsp generate binding`)".to_string()),
+            Some(Source::Requests(requests)) => (requests, format!("requests of {name}")),
+            Some(Source::Trace(trace)) => self.window(&trace, &scenario, &name)?,
+        };
         if let Some(levels) = &levels {
             requests.round_outputs_up(levels)?;
         }

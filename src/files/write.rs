@@ -34,7 +34,9 @@ impl Output {
     /// A folder that is missing or not writable, or a directory at `path`.
     pub fn create(path: &Path) -> Result<Output> {
         let fail = |e| error(path, e);
-        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        // A link may also point to what is not there yet.
+        let linked = || fs::read_link(path).map(|to| path.parent().unwrap_or(Path::new("")).join(to));
+        let target = fs::canonicalize(path).or_else(|_| linked()).unwrap_or_else(|_| path.to_path_buf());
         let kind = fs::metadata(&target).map(|m| m.file_type());
         if kind.as_ref().is_ok_and(|kind| kind.is_dir()) {
             return Err(fail(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory, not a file")));
@@ -138,6 +140,10 @@ mod tests {
         write_file(&link, b"new").unwrap();
         assert!(link.is_symlink());
         assert_eq!(fs::read(&target).unwrap(), b"new");
+        fs::remove_file(&target).unwrap();
+        write_file(&link, b"anew").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"anew");
         write_file(Path::new("/dev/null"), b"x").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }

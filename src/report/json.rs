@@ -10,7 +10,7 @@ use crate::bound::Multipliers;
 use crate::certificate::{Certificate, Covered, Exhausted, Section, Status, Work};
 use crate::error::{Error, Place, Result, quote};
 use crate::instance::Reason;
-use crate::outcome::{Allocation, Fractions, Outcome};
+use crate::outcome::{Allocation, Fractions, Outcome, names};
 use crate::rank::RESOURCES;
 use crate::verify::{Claim, Failure};
 use crate::workload::Requests;
@@ -42,7 +42,7 @@ struct RejectedOut<'o> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<ChangeOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    blocked_by: Option<&'o [&'static str]>,
+    blocked_by: Option<Vec<&'static str>>,
 }
 
 #[derive(Serialize)]
@@ -142,7 +142,7 @@ pub fn to_json(outcome: &Outcome, requests: &Requests) -> String {
                 id: id(r.request),
                 reason: r.reason.as_str(),
                 changes: r.changes.iter().map(|c| ChangeOut { field: c.field, from: c.from, to: c.to }).collect(),
-                blocked_by: (r.reason == Reason::CrowdedOut).then_some(&r.blocked_by[..]),
+                blocked_by: (r.reason == Reason::CrowdedOut).then(|| names(r.blocked_by)),
             })
             .collect(),
         solver: &outcome.solver,

@@ -78,7 +78,13 @@ impl Columns {
 /// Reads the rows of a CSV trace after its header.
 pub(crate) fn read_csv<R: BufRead>(records: &mut Records<R>, columns: Columns) -> Result<Trace> {
     let names = columns.format.names();
-    let width = records.text()?.1.len();
+    let (header, ends) = records.text()?;
+    for name in names {
+        if (0..ends.len()).filter(|&i| column(header, ends, i) == name).count() > 1 {
+            return Err(records.place().field(name).error("the column is there twice", "give every column once"));
+        }
+    }
+    let width = ends.len();
     let mut builder = Builder::default();
     while records.advance()? {
         let (text, ends) = records.text()?;
@@ -297,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn mixed_origins_are_refused_with_the_line() {
+    fn mixed_origins_and_columns_are_refused_with_the_line() {
         let vidur = "arrived_at,num_prefill_tokens,num_decode_tokens\n";
         let azure = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03,48,10\n";
         for (text, problem) in [
@@ -306,6 +312,7 @@ mod tests {
             (format!("{azure}2023-11-16 18:17:04Z,48,10\n"), "t, line 3, TIMESTAMP: times with and without UTC offset"),
             (format!("{azure}12.5,48,10\n"), "t, line 3, TIMESTAMP: '12.5' is not a date and time"),
             (format!("{azure}9999-01-01 00:00:00,48,10\n"), "t, line 3, TIMESTAMP: '9999-01-01 00:00:00' is not"),
+            (vidur.replacen("num_", "arrived_at,num_", 1), "t, line 1, arrived_at: the column is there twice"),
             (format!("{azure}1700-01-01 00:00:00,48,10\n"), "t, line 3, TIMESTAMP: the time goes back"),
         ] {
             let message = trace(&text).unwrap_err().to_string();

@@ -1,0 +1,237 @@
+//! What must hold for any input, whatever its bytes: shared by the fuzz targets and by `tests/fuzz_smoke.rs`.
+//!
+//! Each body reads its input, and where that succeeds goes on with what the program would do with it. It says whether
+//! the input was accepted, and panics where something does not hold.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a failure here should stop the run")]
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use dftsp::cost::Transformer;
+use dftsp::error::Error;
+use dftsp::generate::{Family, Generator, Spec};
+use dftsp::instance::{MAX_SUM, Problem};
+use dftsp::outcome::{Outcome, Provenance};
+use dftsp::report::{json, text};
+use dftsp::scenario::{Padding, Scenario, file, model_config};
+use dftsp::search::Limits;
+use dftsp::solver::Solver;
+use dftsp::verify::{self, Failure};
+use dftsp::workload::csv::Writer;
+use dftsp::workload::source::{self, Source};
+use dftsp::workload::synthesis::Synthesis;
+use dftsp::workload::trace::Trace;
+use dftsp::workload::{Request, Requests};
+
+/// Larger sets are converted but not solved.
+const SOLVED: usize = 12;
+const LIMIT: Duration = Duration::from_millis(20);
+const PADDINGS: [Padding; 3] = [Padding::Fixed(512), Padding::Longest, Padding::None];
+
+/// A file of requests: the CSV contract or a trace.
+pub fn requests(data: &[u8]) -> bool {
+    match source::read(data, "input") {
+        Err(e) => refused(&e),
+        Ok(Source::Requests(requests)) => {
+            assert!(!requests.is_empty());
+            requests
+                .rows()
+                .iter()
+                .for_each(|r| r.check(Default::default).expect("a reader accepts what is in range only"));
+            assert_eq!(requests.first_duplicate(), None);
+            reads_back(&requests);
+            all_paddings(&Scenario::paper(), &requests);
+            true
+        }
+        Ok(Source::Trace(trace)) => {
+            windows(&trace);
+            true
+        }
+    }
+}
+
+/// A scenario file.
+pub fn scenario(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    match file::parse(text, "input", None) {
+        Err(e) => refused(&e),
+        Ok(scenario) => {
+            scenario.check().expect("a reader accepts what is in range only");
+            let mut back = file::parse(&file::to_toml(&scenario), "written", None).expect("what is written reads back");
+            (back.model.name, back.quantization.name) =
+                (scenario.model.name.clone(), scenario.quantization.name.clone());
+            (back.assumptions, back.synthesis) = (scenario.assumptions.clone(), scenario.synthesis.clone());
+            assert_eq!(back, scenario);
+            epoch(&scenario, &two_requests());
+            true
+        }
+    }
+}
+
+/// The `config.json` of a model.
+pub fn model_config(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    match model_config::parse(text, "input") {
+        Err(e) => refused(&e),
+        Ok(model) => {
+            one_line(&model.name);
+            let costs = Transformer::new(&model);
+            assert!(costs.weight_bytes() > 0 && costs.kv_bytes_per_token() > 0);
+            assert!(costs.flops(1, 1) > 0 && costs.flops(513, 512) > costs.flops(512, 512));
+            let scenario = Scenario { model, ..Scenario::paper() };
+            scenario.check().expect("a reader accepts what is in range only");
+            all_paddings(&scenario, &two_requests());
+            true
+        }
+    }
+}
+
+/// A solution file, checked against epochs whose optimum is known. True where it verifies for one of them.
+pub fn solution(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    let mut verified = false;
+    for Epoch { scenario, requests, optimum } in known_epochs() {
+        match json::parse_claim(text, "input", requests) {
+            Err(e) => return refused(&e),
+            Ok(Err(failure)) => one_line(&failure.to_string()),
+            Ok(Ok(claim)) => {
+                match verify::verify(scenario, requests, &claim, Some(LIMIT)).expect("the scenario is valid") {
+                    Err(failure) => one_line(&failure.to_string()),
+                    Ok(()) => {
+                        assert!(
+                            claim.size <= *optimum && claim.bound >= *optimum,
+                            "verified, but the optimum is {optimum}"
+                        );
+                        assert!(
+                            !claim.optimal || claim.size == *optimum,
+                            "verified as optimal, but the optimum is {optimum}"
+                        );
+                        verified = true;
+                    }
+                }
+            }
+        }
+    }
+    verified
+}
+
+/// Solutions that verify: seeds for mutations.
+pub fn solutions() -> Vec<String> {
+    let solved = |e: &Epoch| {
+        Solver::ALL.map(|solver| json::to_json(&solve(&e.scenario, &e.requests, solver, None), &e.requests))
+    };
+    known_epochs().iter().flat_map(solved).collect()
+}
+
+struct Epoch {
+    scenario: Scenario,
+    requests: Requests,
+    optimum: u64,
+}
+
+fn known_epochs() -> &'static [Epoch] {
+    static EPOCHS: OnceLock<Vec<Epoch>> = OnceLock::new();
+    let make = |padding| {
+        // With this seed some deadlines of every padding are beyond the bounds, so that their proofs have all parts.
+        let spec = Spec { requests: 10, seed: 198, tightness: 0.7, padding, ..Spec::new(Family::Binding) };
+        let generator = Generator::new(spec).expect("the spec is in range");
+        let (scenario, requests) = (generator.scenario().clone(), generator.requests().expect("the spec is in range"));
+        let optimum = solve(&scenario, &requests, Solver::BruteForce, None).scheduled.len() as u64;
+        Epoch { scenario, requests, optimum }
+    };
+    EPOCHS.get_or_init(|| PADDINGS.map(make).into())
+}
+
+fn solve(scenario: &Scenario, requests: &Requests, solver: Solver, time: Option<Duration>) -> Outcome {
+    let problem = Problem::new(scenario, requests).expect("the epoch can be converted");
+    let solution = solver.solve(&problem.instance, Limits { time });
+    assert!(solution.rows.is_sorted_by(|a, b| a < b) && problem.instance.is_feasible(&solution.rows));
+    let made = Provenance { solver: solver.to_string(), backend: "cpu".to_string(), seconds: 0.0 };
+    Outcome::new(scenario, requests, &problem, solution, made).expect("the problem was converted before")
+}
+
+fn two_requests() -> Requests {
+    let mut requests = Requests::new();
+    let other = Request { deadline_s: 1.0, max_perplexity_increase: 0.5, ..Request::new(512, 128) };
+    for (id, request) in [("a", Request::new(100, 20)), ("b", other)] {
+        requests.push(id, request).expect("the request is in range");
+    }
+    requests
+}
+
+fn refused(e: &Error) -> bool {
+    one_line(&e.to_string());
+    false
+}
+
+/// A message that a user may see.
+fn one_line(message: &str) {
+    assert!(!message.trim().is_empty(), "the message is empty");
+    assert!(!message.contains(char::is_control), "the message is not one line: {message:?}");
+    assert!(message.chars().count() <= 2000, "the message is too long: {message}");
+}
+
+fn reads_back(requests: &Requests) {
+    let mut writer = Writer::new(Vec::new()).expect("memory can be written");
+    for (id, row) in requests.ids().iter().zip(requests.rows()) {
+        writer.write(id, row).expect("memory can be written");
+    }
+    let written = writer.finish().expect("memory can be written");
+    match source::read(written.as_slice(), "written") {
+        Ok(Source::Requests(back)) => assert_eq!(&back, requests),
+        other => panic!("{other:?} for\n{}", String::from_utf8_lossy(&written)),
+    }
+}
+
+fn windows(trace: &Trace) {
+    assert!(!trace.is_empty());
+    assert!((0..trace.len()).is_sorted_by_key(|row| trace.row(row).0));
+    let last = trace.row(trace.len() - 1).0;
+    for duration_s in [1e-6, 2.0, 1e6] {
+        let busiest = trace.busiest_window(duration_s);
+        assert!(busiest.rows.0 < busiest.rows.1, "the busiest epoch is empty");
+        for window in [busiest, trace.window(last, duration_s), trace.window(0.0, duration_s)] {
+            assert!(window.rows.0 <= window.rows.1 && window.rows.1 <= trace.len());
+            let requests = trace.requests(&window, &Synthesis::default()).expect("the default synthesis is in range");
+            assert_eq!(requests.len(), window.rows.1 - window.rows.0);
+            if duration_s == 2.0 {
+                all_paddings(&Scenario::paper(), &requests);
+            }
+        }
+    }
+}
+
+fn all_paddings(scenario: &Scenario, requests: &Requests) {
+    PADDINGS.into_iter().for_each(|padding| epoch(&Scenario { padding, ..scenario.clone() }, requests));
+}
+
+/// One epoch from its conversion to the verified outcome.
+fn epoch(scenario: &Scenario, requests: &Requests) {
+    let problem = match Problem::new(scenario, requests) {
+        Ok(problem) => problem,
+        Err(e) => return one_line(&e.to_string()),
+    };
+    assert_eq!(problem.instance.len() + problem.rejections.len(), requests.len());
+    let columns = problem.instance.columns();
+    for column in [&columns.uplink, &columns.downlink, &columns.kv_tokens, &columns.compute] {
+        assert!(column.iter().map(|&x| u128::from(x)).sum::<u128>() <= u128::from(MAX_SUM));
+    }
+    if requests.len() > SOLVED {
+        return;
+    }
+    for solver in [Solver::Branch, Solver::FirstCome] {
+        let outcome = solve(scenario, requests, solver, Some(LIMIT));
+        let written = json::to_json(&outcome, requests);
+        let claim = json::parse_claim(&written, "written", requests).expect("what is written reads back");
+        let claim = claim.expect("what is written reads back");
+        assert_eq!((&claim.scheduled, &claim.certificate), (&outcome.scheduled, &outcome.certificate));
+        assert!(!text::to_text(&outcome, requests, "about").is_empty());
+        match verify::verify(scenario, requests, &claim, Some(LIMIT)).expect("the scenario was converted before") {
+            Ok(()) => {}
+            // A search that the clock stopped proves nothing either way.
+            Err(Failure { check: "certificate", detail }) if detail.contains("time limit") => {}
+            Err(failure) => panic!("{solver}, {:?}: {failure}\n{requests:?}\n{scenario:?}", scenario.padding),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The program end to end: exit status, standard output, standard error and files.
+//!
+//! Wrong usage and input end with status 2, one line on standard error that says where and what, nothing on standard
+//! output and no file.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure here should stop the run")]
+
+mod bad_input;
+#[cfg(target_os = "linux")]
+mod endless;
+mod generate;
+mod outputs;
+mod solutions;
+mod support;
+mod traces;
