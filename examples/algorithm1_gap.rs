@@ -1,7 +1,8 @@
 //! How often, and by how much, Algorithm 1 of the paper misses the largest batch when users fade independently.
 //!
-//! Under a shared channel it is exact. Under per-user fading the v cheapest-uplink requests of an output length need not be the best v:
-//! another may be cheaper on the downlink. This prints the table of `docs/algorithm1-under-fading.md`:
+//! Under a shared channel it is exact. Under per-user fading the v cheapest-uplink requests of an output length need
+//! not be the best v: another may be cheaper on the downlink. This prints the table of
+//! `docs/algorithm1-under-fading.md`:
 //!
 //! ```text
 //! cargo run --release --example algorithm1_gap
@@ -44,7 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         for (lengths, name) in [(Lengths::paper(), "3 levels"), (Lengths::Continuous, "continuous")] {
             for (requests, tightness) in [(20, 0.3), (40, 0.3), (80, 0.3), (40, 0.6), (80, 0.6)] {
-                // Continuous lengths give Algorithm 1 as many groups as requests, and 2^I paths; the paper's family has no tightness.
+                // Continuous lengths give Algorithm 1 as many groups as requests, and 2^I paths; the paper's family has
+                // no tightness.
                 if (lengths == Lengths::Continuous && requests > 20) || (family == Family::Paper && tightness > 0.3) {
                     continue;
                 }

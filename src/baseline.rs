@@ -1,7 +1,7 @@
 //! What serving systems do today: batches built in queue order, without a search.
 //!
-//! All return rows of a feasible batch. Under padding to the longest prompt the padding of the whole batch grows as longer
-//! prompts join, and is charged to every request.
+//! All return rows of a feasible batch. Under padding to the longest prompt the padding of the whole batch grows as
+//! longer prompts join, and is charged to every request.
 
 use crate::instance::{Instance, Usage};
 
@@ -33,8 +33,9 @@ pub fn shortest_first(instance: &Instance) -> Vec<u32> {
 
 /// Static batching (StB): the first `size` requests of the queue, cut at the first that does not fit.
 ///
-/// The paper leaves the size open. Without one, the batch is sized for the worst case, as a static batcher must be: the largest
-/// number of copies of a request with the largest cost in every resource that fits under the tightest deadline of the queue (at least 1).
+/// The paper leaves the size open. Without one, the batch is sized for the worst case, as a static batcher must be: the
+/// largest number of copies of a request with the largest cost in every resource that fits under the tightest deadline
+/// of the queue (at least 1).
 pub fn static_batch(instance: &Instance, size: Option<usize>) -> Vec<u32> {
     let size = size.unwrap_or_else(|| worst_case_size(instance));
     let mut batch = Batch::new(instance);

@@ -1,7 +1,7 @@
 //! What a solver returns: a batch, and a certificate that no batch is larger than a bound.
 //!
-//! A certificate can be checked without trusting the search: [`crate::verify`] does. Optimality is not a flag beside it: a
-//! [`Solution`] is optimal exactly when its certificate proves the bound that its batch reaches.
+//! A certificate can be checked without trusting the search: [`crate::verify`] does. Optimality is not a flag beside
+//! it: a [`Solution`] is optimal exactly when its certificate proves the bound that its batch reaches.
 
 use crate::bound::Multipliers;
 
@@ -44,15 +44,16 @@ impl Solution {
 pub struct Certificate {
     /// The bound proven.
     pub bound: u64,
-    /// One section; or, where the batch is padded to its longest prompt, sections that cover all lengths of the longest prompt.
+    /// One section; or, where the batch is padded to its longest prompt, sections that cover all lengths of the longest
+    /// prompt.
     pub sections: Vec<Section>,
 }
 
 /// The proof for one additive instance: every end d of a run of equal deadlines is covered or exhausted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    /// The range of longest prompts that the section is about (see [`Instance::padded`](crate::instance::Instance::padded));
-    /// `None` where costs are additive anyway.
+    /// The range of longest prompts that the section is about (see
+    /// [`Instance::padded`](crate::instance::Instance::padded)); `None` where costs are additive anyway.
     pub padded: Option<(u32, u32)>,
     /// Deadlines for which a Lagrangian bound suffices.
     pub covered: Vec<Covered>,

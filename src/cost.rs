@@ -1,17 +1,18 @@
 //! The cost model of the paper's section II: from tokens, watts and bytes to shares of each resource.
 //!
-//! In: a [`Scenario`] and lengths. Out: integer bytes and FLOP of the transformer (exact), and the share ρ of a band (float; floats
-//! stop at [`crate::instance`], where they are rounded against the request). Logarithms and powers come from `libm`, so the
-//! bits are the same on every machine.
+//! In: a [`Scenario`] and lengths. Out: integer bytes and FLOP of the transformer (exact), and the share ρ of a band
+//! (float; floats stop at [`crate::instance`], where they are rounded against the request). Logarithms and powers come
+//! from `libm`, so the bits are the same on every machine.
 //!
-//! Grouped-query attention and gated feed-forward layers are counted with q = n_h·d_h the width of the queries and k = n_kv·d_h
-//! that of the keys and values. With q = k = d_m and two feed-forward matrices every formula is the paper's.
+//! Grouped-query attention and gated feed-forward layers are counted with q = n_h·d_h the width of the queries and k =
+//! n_kv·d_h that of the keys and values. With q = k = d_m and two feed-forward matrices every formula is the paper's.
 
 use crate::scenario::{Model, Scenario};
 
 /// Bytes and FLOP of one model, as exact integers.
 ///
-/// Within [`crate::limits`] one request costs less than 2·10²⁸ FLOP and 2³⁰ of them less than 2¹²⁶, so sums fit in 128 bits.
+/// Within [`crate::limits`] one request costs less than 2·10²⁸ FLOP and 2³⁰ of them less than 2¹²⁶, so sums fit in 128
+/// bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transformer {
     layers: u128,
@@ -32,8 +33,8 @@ impl Transformer {
         let q = u128::from(model.heads) * u128::from(model.head_dim);
         let k = u128::from(model.kv_heads) * u128::from(model.head_dim);
         let ffn_matrices = if model.gated_ffn { 3 } else { 2 };
-        // Parameters of W_Q, W_K, W_V, W_O and the feed-forward matrices. A parameter takes 2 bytes and 2 FLOP per token:
-        // the paper's 8 d_m d_h n_h + 4 d_m d_f bytes, and 6 d_m² + 2 d_m² + 4 d_m d_f FLOP.
+        // Parameters of W_Q, W_K, W_V, W_O and the feed-forward matrices. A parameter takes 2 bytes and 2 FLOP per
+        // token: the paper's 8 d_m d_h n_h + 4 d_m d_f bytes, and 6 d_m² + 2 d_m² + 4 d_m d_f FLOP.
         let parameters = 2 * d * q + 2 * d * k + ffn_matrices * d * f;
         Transformer {
             layers: u128::from(model.layers),
@@ -123,8 +124,8 @@ impl Link {
         bits / (self.slot_s * self.bandwidth_hz * self.spectral_efficiency(power_w, gain))
     }
 
-    /// The narrowest band, up to `limit_hz`, that carries `tokens` alone (ρ ≤ 1), to a relative 10⁻¹²; `None` if the noise
-    /// that a wider band lets in makes every band up to the limit too narrow.
+    /// The narrowest band, up to `limit_hz`, that carries `tokens` alone (ρ ≤ 1), to a relative 10⁻¹²; `None` if the
+    /// noise that a wider band lets in makes every band up to the limit too narrow.
     pub fn bandwidth_for(&self, tokens: u32, power_w: f64, gain: f64, limit_hz: f64) -> Option<f64> {
         // B log2(1 + c/B) grows with B, so bisection finds the root.
         let fits = |hz: f64| self.with_bandwidth(hz).share(tokens, power_w, gain) <= 1.0;

@@ -1,9 +1,10 @@
 //! `dftsp` schedules LLM inference at a wireless edge node: **the largest feasible batch of requests, with a proof**.
 //!
-//! Every epoch an edge node picks, among the requests waiting, a batch whose prompts fit in the uplink band, whose answers fit in the downlink
-//! band, whose KV cache fits in memory beside the weights, and whose computation ends before the tightest deadline in it.
-//! The problem is P1 of Zhang et al., *Edge Intelligence Optimization for Large Language Model Inference with Batching and
-//! Quantization* (arXiv 2405.07140), "the paper" throughout; its symbols are kept.
+//! Every epoch an edge node picks, among the requests waiting, a batch whose prompts fit in the uplink band, whose
+//! answers fit in the downlink band, whose KV cache fits in memory beside the weights, and whose computation ends
+//! before the tightest deadline in it. The problem is P1 of Zhang et al., *Edge Intelligence Optimization for Large
+//! Language Model Inference with Batching and Quantization* (arXiv 2405.07140), "the paper" throughout; its symbols are
+//! kept.
 //!
 //! ```
 //! use dftsp::{certificate::Status, instance::Problem, scenario::Scenario, search::Limits, solver::Solver};
@@ -45,8 +46,9 @@
 //!
 //! # Features
 //!
-//! `cli` (default) builds the program and brings `files`; `files` is readers and writers. Without default features the library depends on
-//! `libm`, `rand_chacha` and `thiserror` only. `cuda` (default) is reserved for the GPU backend and adds nothing yet.
+//! `cli` (default) builds the program and brings `files`; `files` is readers and writers. Without default features the
+//! library depends on `libm`, `rand_chacha` and `thiserror` only. `cuda` (default) is reserved for the GPU backend and
+//! adds nothing yet.
 
 pub mod error;
 pub mod limits;

@@ -1,7 +1,8 @@
 //! The range of every number that a user can give: one table for files, options and library calls.
 //!
 //! The upper ends are far beyond any device of today; they exist so that no sum or product further down can overflow
-//! (the proof is beside the conversion in [`crate::instance`]) and so that a slip of the keyboard is caught where it is made.
+//! (the proof is beside the conversion in [`crate::instance`]) and so that a slip of the keyboard is caught where it is
+//! made.
 
 use crate::error::{Error, Place};
 

@@ -1,7 +1,7 @@
 //! The outcome of an epoch for people and programs: usage, bandwidth, reasons, proof.
 //!
-//! In: scenario, requests, [`Problem`] and [`Solution`]. Out: [`Outcome`], which is the JSON contract field by field. Its numbers are physical
-//! ones again, computed from the cost model and not from the rounded integers.
+//! In: scenario, requests, [`Problem`] and [`Solution`]. Out: [`Outcome`], which is the JSON contract field by field.
+//! Its numbers are physical ones again, computed from the cost model and not from the rounded integers.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,8 @@ pub struct Outcome {
     pub scheduled: Vec<u32>,
     /// What the batch uses of each limit.
     pub usage: Fractions,
-    /// Time left to the tightest deadline of the batch when the epoch begins, min (τ_i − t_w,i), seconds; none for the empty batch.
+    /// Time left to the tightest deadline of the batch when the epoch begins, min (τ_i − t_w,i), seconds; none for the
+    /// empty batch.
     pub tightest_deadline_s: Option<f64>,
     /// The bands, shared out among the scheduled requests.
     pub allocations: Vec<Allocation>,
@@ -204,8 +205,8 @@ fn crowded_out(instance: &Instance, rows: &[u32]) -> Vec<(u32, [bool; RESOURCES]
 
 /// Shares each band out in proportion to what the requests need.
 ///
-/// In integers: request i gets ⌊u_i·2ᵏ/Σu⌋ of 2ᵏ. Since Σu ≤ 2ᵏ that is at least u_i ≥ ρ_i·2ᵏ, and the sum is at most 2ᵏ; with k ≤ 52 the
-/// quotients are exact floats.
+/// In integers: request i gets ⌊u_i·2ᵏ/Σu⌋ of 2ᵏ. Since Σu ≤ 2ᵏ that is at least u_i ≥ ρ_i·2ᵏ, and the sum is at most
+/// 2ᵏ; with k ≤ 52 the quotients are exact floats.
 fn allocate(instance: &Instance, rows: &[u32], band_bits: u32) -> Vec<Allocation> {
     let total = instance.usage(rows);
     let whole = 1u128 << band_bits;

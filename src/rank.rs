@@ -1,8 +1,8 @@
 //! The rows of an additive instance sorted by deadline: F_d is a prefix.
 //!
-//! Rank 0 has the largest deadline budget; equal budgets keep the order of the rows. Subproblem (z, d) asks for a batch of size z
-//! inside F_d, the first d ranks, under the budget e_d of rank d − 1. Among equal budgets only the last d matters: its F_d holds the
-//! others' and its budget is theirs.
+//! Rank 0 has the largest deadline budget; equal budgets keep the order of the rows. Subproblem (z, d) asks for a batch
+//! of size z inside F_d, the first d ranks, under the budget e_d of rank d − 1. Among equal budgets only the last d
+//! matters: its F_d holds the others' and its budget is theirs.
 
 use crate::instance::{Instance, Usage};
 

@@ -70,8 +70,9 @@ impl Solver {
 
     /// Chooses a batch of `instance`.
     ///
-    /// The batch is always feasible, and the certificate always proves a bound on any batch: equal to its size if it is optimal. A
-    /// time limit stops a search with what it has; the bound passes behind a certificate are not interrupted.
+    /// The batch is always feasible, and the certificate always proves a bound on any batch: equal to its size if it is
+    /// optimal. A time limit stops a search with what it has; the bound passes behind a certificate are not
+    /// interrupted.
     pub fn solve(self, instance: &Instance, limits: Limits) -> Solution {
         let clock = &mut Clock::start(limits);
         match self {

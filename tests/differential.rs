@@ -1,4 +1,5 @@
-//! Every solver against the oracle that looks at every subset, on thousands of small instances; and every result against the verifier.
+//! Every solver against the oracle that looks at every subset, on thousands of small instances; and every result
+//! against the verifier.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here should stop the run")]
 
@@ -136,8 +137,8 @@ fn equal(n: usize, cost: [u64; 4], budget: u64, capacity: u64) -> Instance {
     Instance::new(columns, Capacity { uplink: capacity, downlink: capacity, kv_tokens: capacity }).unwrap()
 }
 
-/// The smallest failure of Algorithm 1 under fading: of two requests of one output length, the one that is cheaper on the uplink is dearer on
-/// the downlink, and only the other one fits beside the third request.
+/// The smallest failure of Algorithm 1 under fading: of two requests of one output length, the one that is cheaper on
+/// the uplink is dearer on the downlink, and only the other one fits beside the third request.
 #[test]
 fn algorithm_1_misses_the_optimum_under_fading_and_says_so() {
     let columns = Columns {

@@ -65,7 +65,8 @@ fn every_mutation_of_a_solution_is_named() {
     }
 }
 
-/// One request more, or one exchanged for another, breaks the constraint that the verifier names; a smaller batch is not optimal.
+/// One request more, or one exchanged for another, breaks the constraint that the verifier names; a smaller batch is
+/// not optimal.
 #[test]
 fn batches_that_do_not_fit_are_refused_by_the_physics() {
     let mut named = std::collections::BTreeSet::new();

@@ -1,14 +1,14 @@
 //! The best λ for one deadline: the dual of the linear relaxation of subproblem d.
 //!
-//! max Σ x_i over 0 ≤ x_i ≤ 1, Σ a_i x_i ≤ (U, W, K, e_d): four rows, so a primal simplex with bounded variables keeps a 4×4 basis and
-//! prices all requests in one sweep per step. Floats are fine here: whatever comes out is rounded to integer multipliers
-//! whose bound is exact ([`super::Multipliers`]); a poor λ costs time, never correctness.
+//! max Σ x_i over 0 ≤ x_i ≤ 1, Σ a_i x_i ≤ (U, W, K, e_d): four rows, so a primal simplex with bounded variables keeps
+//! a 4×4 basis and prices all requests in one sweep per step. Floats are fine here: whatever comes out is rounded to
+//! integer multipliers whose bound is exact ([`super::Multipliers`]); a poor λ costs time, never correctness.
 //!
-//! A step moves one request, so the simplex is kept to a **core** of a few thousand ([`large`]). An even sample of all requests gives a first λ.
-//! Near it all requests but those with a small reduced cost |1 − λ·a| are in or out for certain: they are fixed, what they take is
-//! taken from the capacities, and the simplex decides the rest. The new λ is kept if its bound over *all* requests is lower, and is the
-//! best there is if that bound equals what the fixed requests and the core reach together (weak duality). If it is not lower
-//! the core was too narrow.
+//! A step moves one request, so the simplex is kept to a **core** of a few thousand ([`large`]). An even sample of all
+//! requests gives a first λ. Near it all requests but those with a small reduced cost |1 − λ·a| are in or out for
+//! certain: they are fixed, what they take is taken from the capacities, and the simplex decides the rest. The new λ is
+//! kept if its bound over *all* requests is lower, and is the best there is if that bound equals what the fixed
+//! requests and the core reach together (weak duality). If it is not lower the core was too narrow.
 
 use crate::rank::{RESOURCES, Ranked};
 
@@ -116,7 +116,8 @@ fn dot(a: &Column, b: &Column) -> f64 {
 }
 
 impl<'c> Simplex<'c> {
-    /// Starts from the requests that are worth their price at `warm`, as far as they fit: a vertex near the last optimum.
+    /// Starts from the requests that are worth their price at `warm`, as far as they fit: a vertex near the last
+    /// optimum.
     fn new(columns: &'c [Column], limit: Column, warm: Column) -> Self {
         let mut left = limit;
         let mut at_upper = vec![false; columns.len()];

@@ -1,12 +1,11 @@
 //! Lagrangian bounds: one pass over the requests bounds every deadline at once.
 //!
-//! **Lemma.** For any λ ≥ 0 and any d, every feasible batch inside F_d under the budget e_d has at most
-//! UB_λ(d) = λ·(U, W, K, e_d) + Σ_{i ≤ d} max(0, 1 − λ·a_i) requests.
-//! *Proof.* For a feasible x, Σ x_i = Σ x_i (1 − λ·a_i) + λ·Σ x_i a_i. The first sum is at most the positive parts over F_d, the second
-//! at most λ·(U, W, K, e_d). ∎
+//! **Lemma.** For any λ ≥ 0 and any d, every feasible batch inside F_d under the budget e_d has at most UB_λ(d) = λ·(U,
+//! W, K, e_d) + Σ_{i ≤ d} max(0, 1 − λ·a_i) requests. *Proof.* For a feasible x, Σ x_i = Σ x_i (1 − λ·a_i) + λ·Σ x_i
+//! a_i. The first sum is at most the positive parts over F_d, the second at most λ·(U, W, K, e_d). ∎
 //!
-//! The multipliers are integers over a common power of two, and the sums are exact in 128 bits, so no rounding enters a bound:
-//! any λ that the floating-point linear program ([`lp`]) proposes is a valid one, good or bad.
+//! The multipliers are integers over a common power of two, and the sums are exact in 128 bits, so no rounding enters a
+//! bound: any λ that the floating-point linear program ([`lp`]) proposes is a valid one, good or bad.
 
 pub mod lp;
 
@@ -14,8 +13,8 @@ use crate::rank::{COMPUTE, RESOURCES, Ranked};
 
 /// λ: one non-negative multiplier per resource, as integers over 2^one_bits.
 ///
-/// With multipliers, costs and capacities of at most 2⁶² and one_bits ≤ 90, λ·capacities is at most 4·2¹²⁴ = 2¹²⁶ and the positive
-/// parts of 2³⁰ requests at most 2¹²⁰: sums fit in `u128`.
+/// With multipliers, costs and capacities of at most 2⁶² and one_bits ≤ 90, λ·capacities is at most 4·2¹²⁴ = 2¹²⁶ and
+/// the positive parts of 2³⁰ requests at most 2¹²⁰: sums fit in `u128`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Multipliers {
     one_bits: u32,
@@ -145,8 +144,8 @@ impl Cover {
         multipliers
     }
 
-    /// Solves linear programs until every run open at `target` is solved, `passes` are spent, or `patience` passes in a row have not
-    /// lowered the largest bound. Returns the passes made.
+    /// Solves linear programs until every run open at `target` is solved, `passes` are spent, or `patience` passes in a
+    /// row have not lowered the largest bound. Returns the passes made.
     pub fn tighten(&mut self, ranked: &Ranked, target: u64, passes: u64, patience: u64) -> u64 {
         let (mut lowest, mut since) = (u64::MAX, 0);
         for made in 0..passes {

@@ -21,13 +21,15 @@ pub(super) struct EpochArgs {
     /// Scenario (TOML). Without it, that of the embedded default epoch.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
-    /// Requests (CSV), or a trace in the Azure, Mooncake or Vidur format; "-" is standard input. Without it, those of the embedded default epoch.
+    /// Requests (CSV), or a trace in the Azure, Mooncake or Vidur format; "-" is standard input. Without it, those of
+    /// the embedded default epoch.
     #[arg(long, value_name = "FILE")]
     requests: Option<PathBuf>,
     /// Model dimensions from a Hugging Face config.json, in place of the scenario's.
     #[arg(long, value_name = "FILE")]
     model_config: Option<PathBuf>,
-    /// Trace: serve the requests that arrived in the epoch before this time, seconds after the first arrival. Without it, the busiest epoch.
+    /// Trace: serve the requests that arrived in the epoch before this time, seconds after the first arrival. Without
+    /// it, the busiest epoch.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     at: Option<f64>,
     /// Trace: seed of the attributes that it lacks, in place of the scenario's.

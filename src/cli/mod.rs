@@ -1,7 +1,7 @@
 //! The command line: `dftsp solve`, `dftsp verify`, `dftsp generate`.
 //!
-//! Results go to standard output in one piece, messages to standard error. Exit status 0: done; 2: wrong usage or input, or an output that
-//! cannot be written; 1: anything else, such as a solution that does not verify.
+//! Results go to standard output in one piece, messages to standard error. Exit status 0: done; 2: wrong usage or
+//! input, or an output that cannot be written; 1: anything else, such as a solution that does not verify.
 
 mod generate;
 mod input;

@@ -36,8 +36,8 @@ enum Backend {
 pub(super) struct Args {
     #[command(flatten)]
     epoch: EpochArgs,
-    /// branch: exact, any instance. dftsp: Algorithm 1 of the paper (dftsp-unpruned: without its pruning). brute-force: every batch.
-    /// static, none: the paper's StB and NoB. fcfs, edf, shortest: greedy in that order.
+    /// branch: exact, any instance. dftsp: Algorithm 1 of the paper (dftsp-unpruned: without its pruning). brute-force:
+    /// every batch. static, none: the paper's StB and NoB. fcfs, edf, shortest: greedy in that order.
     #[arg(long, default_value = "branch", value_parser = PossibleValuesParser::new(Solver::ALL.map(Solver::name)))]
     solver: String,
     /// Batch size of --solver static; without it, what fits in the worst case.

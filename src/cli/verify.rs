@@ -19,7 +19,8 @@ const MAX_FILE: u64 = 1 << 31;
 pub(super) struct Args {
     #[command(flatten)]
     epoch: EpochArgs,
-    /// The solution to check: a file that `dftsp solve --format json` wrote, with the same scenario, requests and trace options as here.
+    /// The solution to check: a file that `dftsp solve --format json` wrote, with the same scenario, requests and trace
+    /// options as here.
     #[arg(long, value_name = "FILE")]
     solution: PathBuf,
     /// Give up re-checking the searched part of a proof after this time: the solution then counts as not verified.

@@ -1,16 +1,18 @@
 //! Scales node and radio so that all four constraints bind at the optimum.
 //!
-//! The idea is to construct the linear relaxation's optimum first. Take the usable requests by descending slack. For a prefix F_d, price every
-//! resource by the inverse of its mean cost, λ_r = 1/(θ·mean_r), and let the batch be the fraction `tightness` of F_d with
-//! the lowest prices Σ_r λ_r a_r; θ is such that the price of the last one is 1. Set each capacity to exactly what that batch uses: by
-//! complementary slackness it is the optimum for d, with all four multipliers positive.
+//! The idea is to construct the linear relaxation's optimum first. Take the usable requests by descending slack. For a
+//! prefix F_d, price every resource by the inverse of its mean cost, λ_r = 1/(θ·mean_r), and let the batch be the
+//! fraction `tightness` of F_d with the lowest prices Σ_r λ_r a_r; θ is such that the price of the last one is 1. Set
+//! each capacity to exactly what that batch uses: by complementary slackness it is the optimum for d, with all four
+//! multipliers positive.
 //!
-//! Which d? The one that the deadline makes best: going from d to d + 1 gains the mean positive part of 1 − λ·a, and loses λ_compute times the
-//! budget lost to the tighter deadline. The first takes over as d shrinks, the second as it grows; d is where they balance.
+//! Which d? The one that the deadline makes best: going from d to d + 1 gains the mean positive part of 1 − λ·a, and
+//! loses λ_compute times the budget lost to the tighter deadline. The first takes over as d shrinks, the second as it
+//! grows; d is where they balance.
 //!
 //! Capacities made to measure for one batch would make that batch the obvious answer. So all are widened by the same
-//! random part of two average requests, and each by up to a quarter of one more: the optimum is another batch, fractional in
-//! the relaxation as in life, and since the proportions are nearly the same all constraints still bind.
+//! random part of two average requests, and each by up to a quarter of one more: the optimum is another batch,
+//! fractional in the relaxation as in life, and since the proportions are nearly the same all constraints still bind.
 
 use super::{Spec, UPLINK_POWER_DBM, request};
 use crate::cost::{Transformer, watts};

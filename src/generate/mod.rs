@@ -1,7 +1,8 @@
 //! Request sets made from a seed: the paper's workload, and a family in which all four constraints bind.
 //!
-//! In: a [`Spec`]. Out: a [`Generator`] with a matching [`Scenario`] and the requests one after another, so that ten million
-//! cost no more memory than one. Request k depends on the spec and on (seed, k) only: the same spec gives the same bytes on any machine.
+//! In: a [`Spec`]. Out: a [`Generator`] with a matching [`Scenario`] and the requests one after another, so that ten
+//! million cost no more memory than one. Request k depends on the spec and on (seed, k) only: the same spec gives the
+//! same bytes on any machine.
 
 mod binding;
 
@@ -14,8 +15,9 @@ use crate::workload::{OutputLevels, Request, Requests};
 /// Which workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// Section IV of the paper: prompts and outputs of 128, 256 or 512 tokens, deadlines uniform in 0.5–2 s, accuracy needs uniform in 0–1, gains
-    /// around 10⁻³, and the paper's node. **Only the deadline binds** there: band and memory are used to under 1 %.
+    /// Section IV of the paper: prompts and outputs of 128, 256 or 512 tokens, deadlines uniform in 0.5–2 s, accuracy
+    /// needs uniform in 0–1, gains around 10⁻³, and the paper's node. **Only the deadline binds** there: band and
+    /// memory are used to under 1 %.
     Paper,
     /// The same requests, with node and radio scaled so that uplink, downlink, memory and deadline all bind.
     Binding,
@@ -62,8 +64,8 @@ const PAPER_GAIN: f64 = 1e-3;
 const TIGHTNESS: Range = Range { min: 0.0, max: 1.0, min_allowed: false, unit: "a fraction" };
 
 impl Spec {
-    /// The documented defaults of a family: 100 requests, seed 1, the paper's levels and padding; a shared channel for the paper's
-    /// workload, fading for the binding one.
+    /// The documented defaults of a family: 100 requests, seed 1, the paper's levels and padding; a shared channel for
+    /// the paper's workload, fading for the binding one.
     pub fn new(family: Family) -> Self {
         Spec {
             family,

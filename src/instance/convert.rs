@@ -1,9 +1,10 @@
 //! From physics to integers. Floats end here.
 //!
-//! Costs round up and budgets down, so a batch that the integers accept violates no real-valued constraint. The price is at
-//! most one unit per request; the units are as fine as 64-bit sums allow:
+//! Costs round up and budgets down, so a batch that the integers accept violates no real-valued constraint. The price
+//! is at most one unit per request; the units are as fine as 64-bit sums allow:
 //!
-//! - **bands** in units of 2⁻ᵏ, k ≤ 52 (so that a share is exact in a float), with Σρ·2ᵏ ≤ 2⁶¹ over all servable requests;
+//! - **bands** in units of 2⁻ᵏ, k ≤ 52 (so that a share is exact in a float), with Σρ·2ᵏ ≤ 2⁶¹ over all servable
+//!   requests;
 //! - **compute** in units of 2^shift FLOP with ΣFLOP/2^shift ≤ 2⁶¹; shift is 0 up to tens of thousands of requests;
 //! - **KV tokens** as they are: at most 2·10⁷ each, below 2⁵⁵ for 2³⁰ requests.
 //!
@@ -20,8 +21,8 @@ use crate::workload::{Request, Requests};
 const MAX_BAND_BITS: u32 = 52;
 /// Target for column sums before rounding, as a power of two.
 const SUM_BITS: u32 = 61;
-/// A float computed in a few correctly rounded steps (libm: below one unit in the last place) is within this relative distance
-/// of the real number.
+/// A float computed in a few correctly rounded steps (libm: below one unit in the last place) is within this relative
+/// distance of the real number.
 const FLOAT_MARGIN: f64 = 16.0 * f64::EPSILON;
 
 /// The units of an instance's columns.

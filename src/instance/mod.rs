@@ -1,12 +1,12 @@
 //! The problem in integers: the only thing that a solver sees.
 //!
-//! In: a [`Scenario`](crate::scenario::Scenario) and [`Requests`](crate::workload::Requests), through [`Problem::new`]; or raw columns,
-//! through [`Instance::new`]. Out: an [`Instance`] with four non-negative costs and a deadline budget per request, and three
-//! capacities; and the requests that no batch can serve, with reasons.
+//! In: a [`Scenario`](crate::scenario::Scenario) and [`Requests`](crate::workload::Requests), through [`Problem::new`];
+//! or raw columns, through [`Instance::new`]. Out: an [`Instance`] with four non-negative costs and a deadline budget
+//! per request, and three capacities; and the requests that no batch can serve, with reasons.
 //!
-//! Invariant, on which all arithmetic of the solvers rests: **every capacity, every budget and the sum of each cost column over
-//! the whole instance is at most [`MAX_SUM`] = 2⁶²**. So a sum over any batch fits in `u64` with two bits to spare, and no
-//! solver needs a checked addition.
+//! Invariant, on which all arithmetic of the solvers rests: **every capacity, every budget and the sum of each cost
+//! column over the whole instance is at most [`MAX_SUM`] = 2⁶²**. So a sum over any batch fits in `u64` with two bits
+//! to spare, and no solver needs a checked addition.
 
 mod convert;
 mod reject;
@@ -74,8 +74,8 @@ pub struct Instance {
 
 /// What the costs depend on where the batch is padded to its own longest prompt.
 ///
-/// The columns of such an instance charge each request its own prompt, which no batch can undercut: on its own the instance
-/// is a relaxation, and [`Instance::padded`] gives the exact one for a given longest prompt.
+/// The columns of such an instance charge each request its own prompt, which no batch can undercut: on its own the
+/// instance is a relaxation, and [`Instance::padded`] gives the exact one for a given longest prompt.
 #[derive(Debug, Clone, PartialEq)]
 struct Lengths {
     prompt: Vec<u32>,
@@ -85,8 +85,8 @@ struct Lengths {
 }
 
 impl Instance {
-    /// An instance of raw columns, for callers with a cost model of their own. Budgets and capacities above [`MAX_SUM`] are
-    /// cut to it, which no batch can notice.
+    /// An instance of raw columns, for callers with a cost model of their own. Budgets and capacities above [`MAX_SUM`]
+    /// are cut to it, which no batch can notice.
     ///
     /// # Errors
     /// Columns of unequal length, more rows than [`limits::MAX_REQUESTS`], or a column sum above [`MAX_SUM`].
@@ -162,13 +162,13 @@ impl Instance {
         lengths
     }
 
-    /// For an instance that pads to the longest prompt: the additive instance of the requests with a prompt of at most `to`, each
-    /// charged as if padded to `from` (or its own length, if longer).
+    /// For an instance that pads to the longest prompt: the additive instance of the requests with a prompt of at most
+    /// `to`, each charged as if padded to `from` (or its own length, if longer).
     ///
-    /// With `from == to` this is exact for batches whose longest prompt is `to`: a feasible batch of it is feasible (its own
-    /// longest prompt may be shorter, which only helps), and every feasible batch with that longest prompt is a feasible batch of it. With `from < to` it
-    /// is a relaxation for every longest prompt in between, since costs grow with the padding. Requests that no such
-    /// batch can hold are left out.
+    /// With `from == to` this is exact for batches whose longest prompt is `to`: a feasible batch of it is feasible
+    /// (its own longest prompt may be shorter, which only helps), and every feasible batch with that longest prompt is
+    /// a feasible batch of it. With `from < to` it is a relaxation for every longest prompt in between, since costs
+    /// grow with the padding. Requests that no such batch can hold are left out.
     ///
     /// An instance with additive costs is returned as it is.
     #[must_use]

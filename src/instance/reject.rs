@@ -97,8 +97,8 @@ const MARGIN: f64 = 1e-9;
 
 /// The smallest changes that, made together, make a rejected request servable alone: one per reason, in their order.
 ///
-/// For a radio reason this is the band; where no band is wide enough (a wider band lets more noise in), the number of tokens; where
-/// not even one token fits, the slot.
+/// For a radio reason this is the band; where no band is wide enough (a wider band lets more noise in), the number of
+/// tokens; where not even one token fits, the slot.
 ///
 /// # Errors
 /// Those of [`Problem::new`](super::Problem::new) for the scenario.

@@ -1,6 +1,7 @@
 //! The JSON contract of a solution, both ways.
 //!
-//! Multipliers of the certificate are whole numbers of up to 62 bits; read them with a parser that keeps 64-bit integers.
+//! Multipliers of the certificate are whole numbers of up to 62 bits; read them with a parser that keeps 64-bit
+//! integers.
 
 use std::collections::HashMap;
 
@@ -186,8 +187,8 @@ fn certificate_file(certificate: &Certificate) -> CertificateFile {
 
 /// Reads what a solution file called `name` claims about `requests`.
 ///
-/// The outer error is a file that is not a solution; the inner one a solution that speaks of requests which are not there, or whose
-/// multipliers no certificate may have.
+/// The outer error is a file that is not a solution; the inner one a solution that speaks of requests which are not
+/// there, or whose multipliers no certificate may have.
 ///
 /// # Errors
 /// See above.

@@ -1,8 +1,8 @@
 //! Scenario files: TOML, every key known, every error with its line.
 //!
-//! The tables and keys are those of the contract: `[model]`, `[quantization]`, `[node]`, `[radio]`, `[epoch]`, `[batching]`, each
-//! with `preset = "..."` to fill what is not given, and the optional `[synthesis]` for traces. `dftsp generate` writes such a file
-//! with every key explained.
+//! The tables and keys are those of the contract: `[model]`, `[quantization]`, `[node]`, `[radio]`, `[epoch]`,
+//! `[batching]`, each with `preset = "..."` to fill what is not given, and the optional `[synthesis]` for traces.
+//! `dftsp generate` writes such a file with every key explained.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! The edge node and its surroundings: model, quantisation, node, radio, epoch and padding.
 //!
-//! In: presets, a scenario file (TOML, in `file`) or plain construction. Out: a [`Scenario`] whose numbers all lie in the ranges of
-//! [`crate::limits`], together with the list of what had to be assumed because the paper does not give it.
+//! In: presets, a scenario file (TOML, in `file`) or plain construction. Out: a [`Scenario`] whose numbers all lie in
+//! the ranges of [`crate::limits`], together with the list of what had to be assumed because the paper does not give
+//! it.
 
 #[cfg(feature = "files")]
 pub mod file;
@@ -121,7 +122,8 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// The paper's section IV: BLOOM-3B at W8A16 on 20 Jetson TX2, 20 MHz each way, epochs of 2 s, prompts padded to 512.
+    /// The paper's section IV: BLOOM-3B at W8A16 on 20 Jetson TX2, 20 MHz each way, epochs of 2 s, prompts padded to
+    /// 512.
     pub fn paper() -> Self {
         let model = preset::model("bloom-3b").unwrap_or_else(|| unreachable!("bloom-3b is in the preset table"));
         let (quantization, assumptions) = preset::quantization("w8a16", &model.name)
@@ -139,7 +141,8 @@ impl Scenario {
         }
     }
 
-    /// Checks every number against [`limits`], for scenarios built in code. Scenario files are checked with their lines.
+    /// Checks every number against [`limits`], for scenarios built in code. Scenario files are checked with their
+    /// lines.
     ///
     /// # Errors
     /// The first number out of range.

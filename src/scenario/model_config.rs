@@ -1,8 +1,8 @@
 //! Model dimensions from a Hugging Face `config.json`.
 //!
-//! Families: OPT, BLOOM, Llama, Mistral, Qwen2 and Qwen3, each with its own names of the fields. Grouped-query attention
-//! (`num_key_value_heads`) and gated feed-forward layers are counted as they are. Mixture-of-experts models are refused: the
-//! cost model has one feed-forward layer.
+//! Families: OPT, BLOOM, Llama, Mistral, Qwen2 and Qwen3, each with its own names of the fields. Grouped-query
+//! attention (`num_key_value_heads`) and gated feed-forward layers are counted as they are. Mixture-of-experts models
+//! are refused: the cost model has one feed-forward layer.
 
 use std::path::Path;
 

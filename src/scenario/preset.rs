@@ -1,7 +1,8 @@
 //! Presets: the paper's models, precisions, node and radio, and a few models and nodes of today.
 //!
-//! Sources: "the paper" is Zhang et al., arXiv 2405.07140, Tables I and II and section IV. Dimensions of the other models are
-//! those of their published configurations; figures of other nodes are from the maker's data sheet (dense 16-bit FLOP/s).
+//! Sources: "the paper" is Zhang et al., arXiv 2405.07140, Tables I and II and section IV. Dimensions of the other
+//! models are those of their published configurations; figures of other nodes are from the maker's data sheet (dense
+//! 16-bit FLOP/s).
 
 use super::{Assumption, Epoch, Model, Node, Padding, Quantization, Radio};
 

@@ -1,16 +1,17 @@
 //! Algorithm 1 of the paper, DFTSP: depth-first tree search with online pruning.
 //!
-//! For z from I down to 1 and d from z to I, take F_d, the d requests with the loosest deadlines, under the budget e_d. Group them by
-//! output length (here: by KV tokens and compute, which under fixed padding is the same). Level k of the tree chooses v_k, how
-//! many requests of group k are taken, always the cheapest on the uplink. A path v_1..v_N with Σ v_k = z is checked against
-//! (2b)–(2e); the first feasible one is the answer. Children are visited in descending v_k; pruning drops those after which the groups
-//! left cannot make z any more, or which exceed it. (The printed line 14 compares with d; it means z.) Without pruning every
-//! v_k from the group's size down to 0 is visited, and Σ v_k = z is tested at the leaf.
+//! For z from I down to 1 and d from z to I, take F_d, the d requests with the loosest deadlines, under the budget e_d.
+//! Group them by output length (here: by KV tokens and compute, which under fixed padding is the same). Level k of the
+//! tree chooses v_k, how many requests of group k are taken, always the cheapest on the uplink. A path v_1..v_N with Σ
+//! v_k = z is checked against (2b)–(2e); the first feasible one is the answer. Children are visited in descending v_k;
+//! pruning drops those after which the groups left cannot make z any more, or which exceed it. (The printed line 14
+//! compares with d; it means z.) Without pruning every v_k from the group's size down to 0 is visited, and Σ v_k = z is
+//! tested at the leaf.
 //!
-//! **When it is exact.** If in every group the uplink order is also a downlink order ([`is_exact`]), the v_k cheapest-uplink
-//! requests need the least of every resource among all choices of v_k from the group, so some path is feasible if any batch of size z is.
-//! That holds where all users share one channel gain, the paper's assumption; under per-user fading it may fail, and
-//! the batch found is then feasible but perhaps not the largest.
+//! **When it is exact.** If in every group the uplink order is also a downlink order ([`is_exact`]), the v_k
+//! cheapest-uplink requests need the least of every resource among all choices of v_k from the group, so some path is
+//! feasible if any batch of size z is. That holds where all users share one channel gain, the paper's assumption; under
+//! per-user fading it may fail, and the batch found is then feasible but perhaps not the largest.
 
 use super::{Clock, Found};
 use crate::certificate::Work;
@@ -48,8 +49,8 @@ impl Group {
     }
 }
 
-/// Whether Algorithm 1 finds a largest batch of this instance: in each group, no request is better on the uplink and worse on the
-/// downlink than another.
+/// Whether Algorithm 1 finds a largest batch of this instance: in each group, no request is better on the uplink and
+/// worse on the downlink than another.
 pub fn is_exact(ranked: &Ranked) -> bool {
     let mut costs: Vec<[u64; RESOURCES]> = (0..ranked.len()).map(|rank| ranked.cost(rank)).collect();
     costs.sort_unstable_by_key(|&[uplink, downlink, kv, compute]| (kv, compute, uplink, downlink));
@@ -92,7 +93,8 @@ pub fn search(ranked: &Ranked, incumbent: u64, prune: bool, clock: &mut Clock) -
     Found { batch: None, complete: is_exact(ranked), work }
 }
 
-/// The group of each rank, and the empty groups, in ascending (KV tokens, compute): ascending output length in the paper.
+/// The group of each rank, and the empty groups, in ascending (KV tokens, compute): ascending output length in the
+/// paper.
 fn groups(ranked: &Ranked) -> (Vec<usize>, Vec<Group>) {
     let key = |rank: usize| (ranked.cost(rank)[2], ranked.cost(rank)[3]);
     let mut keys: Vec<(u64, u64)> = (0..ranked.len()).map(key).collect();
@@ -118,7 +120,8 @@ impl Tree<'_> {
         for k in (0..levels).rev() {
             rest[k] = rest[k + 1] + self.groups[k].members.len();
         }
-        // v[k] is the count of level k; below[k] one past the next count to try; sum[k] the requests taken above level k.
+        // v[k] is the count of level k; below[k] one past the next count to try; sum[k] the requests taken above level
+        // k.
         let (mut v, mut below, mut sum) = (vec![0; levels], vec![0; levels + 1], vec![0; levels + 1]);
         let highest = |k: usize, sum: usize| {
             let size = self.groups[k].members.len();
@@ -189,7 +192,8 @@ mod tests {
 
     #[test]
     fn the_unpruned_tree_has_all_counts_of_all_groups() {
-        // One subproblem (3, 3) with groups of 2 and 1: 3 nodes on level 1, 3·2 on level 2, of which only (2, 1) sums to 3.
+        // One subproblem (3, 3) with groups of 2 and 1: 3 nodes on level 1, 3·2 on level 2, of which only (2, 1) sums
+        // to 3.
         let ranked = hopeless(&[2, 1]);
         let mut clock = Clock::start(Limits::default());
         let found = search(&ranked, 2, false, &mut clock);

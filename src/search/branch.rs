@@ -1,7 +1,9 @@
-//! The plain exact solver: Lagrangian bounds for all deadlines, then a depth-first search of each subproblem that they leave open.
+//! The plain exact solver: Lagrangian bounds for all deadlines, then a depth-first search of each subproblem that they
+//! leave open.
 //!
-//! Right for any additive instance, per-user fading included; practical to a few hundred requests, where a subproblem keeps some tens of
-//! requests to branch on. Few output lengths make hard leaves for it (integer counts per class are what the relaxation misses).
+//! Right for any additive instance, per-user fading included; practical to a few hundred requests, where a subproblem
+//! keeps some tens of requests to branch on. Few output lengths make hard leaves for it (integer counts per class are
+//! what the relaxation misses).
 
 use super::Clock;
 use super::leaf::{self, Leaf};
@@ -23,7 +25,8 @@ pub fn solve(instance: &Instance, clock: &mut Clock) -> Solution {
     Solution { rows: ranked.rows(&state.best), certificate: single(bound, section), work: state.work }
 }
 
-/// Batches padded to their longest prompt: bisects the distinct lengths, and bounds a whole range of them at once where the bound suffices.
+/// Batches padded to their longest prompt: bisects the distinct lengths, and bounds a whole range of them at once where
+/// the bound suffices.
 fn over_lengths(instance: &Instance, clock: &mut Clock) -> Solution {
     let lengths = instance.prompt_lengths();
     let mut best: Vec<u32> = Vec::new();

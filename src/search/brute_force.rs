@@ -1,8 +1,8 @@
 //! Every batch, one request at a time: the simplest search that is right for any instance.
 //!
-//! Ranks come in descending order of deadline, so the request taken last has the tightest. A partial batch that breaks a
-//! constraint is given up, since costs only grow and the deadline only tightens (feasibility is hereditary); one that cannot grow
-//! beyond the best is given up too. Nothing else is pruned: about 2^I nodes, for I up to 25 or so.
+//! Ranks come in descending order of deadline, so the request taken last has the tightest. A partial batch that breaks
+//! a constraint is given up, since costs only grow and the deadline only tightens (feasibility is hereditary); one that
+//! cannot grow beyond the best is given up too. Nothing else is pruned: about 2^I nodes, for I up to 25 or so.
 
 use super::{Clock, Found};
 use crate::certificate::Work;

@@ -2,12 +2,12 @@
 //!
 //! With multipliers λ let δ = λ·(U, W, K, e_d) + Σ_{i ≤ d} max(0, 1 − λ·a_i) − z, all in integers.
 //!
-//! **Lemma.** For a feasible x of size z, the reduced costs r_i = 1 − λ·a_i that x goes against (r_i > 0 left out, r_i < 0 taken) and λ
-//! times the capacity left over add up to δ. *Proof.* z = Σ x_i r_i + λ·Σ x_i a_i; subtract from UB. ∎
+//! **Lemma.** For a feasible x of size z, the reduced costs r_i = 1 − λ·a_i that x goes against (r_i > 0 left out, r_i
+//! < 0 taken) and λ times the capacity left over add up to δ. *Proof.* z = Σ x_i r_i + λ·Σ x_i a_i; subtract from UB. ∎
 //!
-//! So no batch exists if δ < 0; a request with |r_i| > δ goes the way its sign says; and the others are branched on, largest |r_i|
-//! first, natural way first, while the losses so far stay within δ. Of requests with equal costs the ones taken are the
-//! first, so equal requests cost no extra branches.
+//! So no batch exists if δ < 0; a request with |r_i| > δ goes the way its sign says; and the others are branched on,
+//! largest |r_i| first, natural way first, while the losses so far stay within δ. Of requests with equal costs the ones
+//! taken are the first, so equal requests cost no extra branches.
 
 use super::Clock;
 use crate::bound::Multipliers;

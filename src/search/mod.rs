@@ -1,7 +1,8 @@
 //! The searches, and the proof that each hands over with its batch.
 //!
 //! In: an [`Instance`]. Out: a [`Solution`]. The parts:
-//! - [`branch`]: the plain exact solver for any instance of small or medium size (the default until the flattened search);
+//! - [`branch`]: the plain exact solver for any instance of small or medium size (the default until the flattened
+//!   search);
 //! - [`algorithm1`]: the paper's DFTSP, verbatim;
 //! - [`brute_force`]: every batch, pruned by nothing but feasibility and size;
 //! - [`leaf`]: one subproblem (z, d), searched request by request within its loss budget;
@@ -69,8 +70,8 @@ pub struct Found {
 
 /// Runs an exhaustive search of additive instances on any instance, and proves the result.
 ///
-/// `search` gets an additive instance and the size to beat. Where batches are padded to their longest prompt it runs once per
-/// distinct prompt length, longest first, with the incumbent carried over.
+/// `search` gets an additive instance and the size to beat. Where batches are padded to their longest prompt it runs
+/// once per distinct prompt length, longest first, with the incumbent carried over.
 pub fn exhaustive(
     instance: &Instance,
     clock: &mut Clock,

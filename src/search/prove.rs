@@ -1,4 +1,5 @@
-//! Certificates for what a search found: covers every deadline by a Lagrangian bound, and lists those that only a search could rule out.
+//! Certificates for what a search found: covers every deadline by a Lagrangian bound, and lists those that only a
+//! search could rule out.
 
 use crate::bound::Cover;
 use crate::certificate::{Certificate, Covered, Exhausted, Section, Work};
@@ -7,11 +8,12 @@ use crate::rank::Ranked;
 
 /// At most this many linear programs go into a proof.
 const PASSES: u64 = 1000;
-/// Where some deadlines will stay open anyway, stop when this many linear programs in a row have not lowered the largest bound.
+/// Where some deadlines will stay open anyway, stop when this many linear programs in a row have not lowered the
+/// largest bound.
 const PATIENCE: u64 = 16;
 
-/// Proves a bound for `instance`: `size` itself if the caller has ruled out everything larger (`complete`), or if Lagrangian bounds
-/// alone do; else the best bound that they give.
+/// Proves a bound for `instance`: `size` itself if the caller has ruled out everything larger (`complete`), or if
+/// Lagrangian bounds alone do; else the best bound that they give.
 pub fn certify(instance: &Instance, size: u64, complete: bool, work: &mut Work) -> Certificate {
     let lengths = instance.prompt_lengths();
     let (Some(&shortest), Some(&longest)) = (lengths.first(), lengths.last()) else {
@@ -54,7 +56,8 @@ fn additive(
     section(&ranked, &cover, size, padded, |_| complete)
 }
 
-/// The section that proves the smallest bound of at least `size` that the cover and the exhausted runs allow, with that bound.
+/// The section that proves the smallest bound of at least `size` that the cover and the exhausted runs allow, with that
+/// bound.
 pub fn section(
     ranked: &Ranked,
     cover: &Cover,

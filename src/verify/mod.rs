@@ -2,7 +2,8 @@
 //!
 //! In: scenario, requests and a [`Claim`]. Out: nothing, or the first check that fails. The checks, in order:
 //! 1. the ids exist, are listed once, and the sizes agree;
-//! 2. (1a)–(1e) hold for the batch, transcribed here a second time from the paper and evaluated in floats ([`physics`]);
+//! 2. (1a)–(1e) hold for the batch, transcribed here a second time from the paper and evaluated in floats
+//!   ([`physics`]);
 //! 3. the bandwidth allocations cover each request's need and add up to at most the band; usage is as stated;
 //! 4. everything not scheduled is rejected once, for a reason that holds;
 //! 5. the integer instance agrees with the physics, request by request ([`physics`]);
@@ -79,8 +80,8 @@ const TOLERANCE: f64 = 1e-9;
 
 /// Checks `claim`. The outer error is a scenario that cannot be converted, the inner one a check that fails.
 ///
-/// Re-checking the subproblems that only a search could rule out takes a search; `limit` bounds its time, and a check that does
-/// not end in time fails.
+/// Re-checking the subproblems that only a search could rule out takes a search; `limit` bounds its time, and a check
+/// that does not end in time fails.
 ///
 /// # Errors
 /// Those of [`Problem::new`].

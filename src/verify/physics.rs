@@ -1,6 +1,7 @@
 //! (1a)–(1e), transcribed from the paper for the second time: once in [`crate::cost`] for the solvers, once here.
 //!
-//! Everything is in floats with the system's logarithm, straight from the formulas, so that a slip in the conversion to integers shows.
+//! Everything is in floats with the system's logarithm, straight from the formulas, so that a slip in the conversion to
+//! integers shows.
 
 use super::{Failure, TOLERANCE};
 use crate::instance::{MAX_SUM, Problem, Reason};
@@ -149,8 +150,8 @@ impl<'s> Physics<'s> {
         1e-12 * times * self.s.node.compute_flops / self.s.quantization.time_factor
     }
 
-    /// Whether the integers of the instance are these formulas, rounded against the request by at most one unit; and whether each request that
-    /// the instance lacks fails for the reasons given.
+    /// Whether the integers of the instance are these formulas, rounded against the request by at most one unit; and
+    /// whether each request that the instance lacks fails for the reasons given.
     pub(super) fn check_instance(&self, requests: &Requests, problem: &Problem) -> Result<(), Failure> {
         const FLOAT: f64 = 1e-12;
         let (c, capacity) = (problem.instance.columns(), problem.instance.capacity());

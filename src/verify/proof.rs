@@ -1,7 +1,8 @@
-//! Checks a certificate on the integer instance: one pass per λ, and a small search of its own for each exhausted deadline.
+//! Checks a certificate on the integer instance: one pass per λ, and a small search of its own for each exhausted
+//! deadline.
 //!
-//! It shares the statement of the problem with the solvers, not their search: it sorts for itself, evaluates UB_λ(d) for itself, and
-//! rules out the exhausted subproblems with a recursion over the requests that is a few lines long.
+//! It shares the statement of the problem with the solvers, not their search: it sorts for itself, evaluates UB_λ(d)
+//! for itself, and rules out the exhausted subproblems with a recursion over the requests that is a few lines long.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use crate::rank::RESOURCES;
 
 type Cost = [u64; RESOURCES];
 
-/// The most requests that an exhausted deadline may leave undecided: beyond it a search is hopeless, and its depth is bounded.
+/// The most requests that an exhausted deadline may leave undecided: beyond it a search is hopeless, and its depth is
+/// bounded.
 const MAX_OPEN: usize = 4096;
 
 /// Checks that `certificate` proves that no feasible batch of `instance` is larger than its bound.
@@ -74,7 +76,8 @@ impl Checker {
 
     fn check(&self, section: &Section) -> Result<(), Failure> {
         let n = self.requests.len();
-        // Only the last of several d with one deadline matters: its requests include the others', under the same budget.
+        // Only the last of several d with one deadline matters: its requests include the others', under the same
+        // budget.
         let ends: Vec<usize> = (1..=n).filter(|&d| d == n || self.requests[d].0 != self.requests[d - 1].0).collect();
         let mut proven = vec![false; n + 1];
         for c in &section.covered {
@@ -177,7 +180,8 @@ struct Exhaust<'c> {
 }
 
 impl Exhaust<'_> {
-    /// Whether `need` more requests from `at` on fit in `room` with losses of at most `regret`. `took`: whether the one before was taken.
+    /// Whether `need` more requests from `at` on fit in `room` with losses of at most `regret`. `took`: whether the one
+    /// before was taken.
     fn any(
         &mut self,
         mut at: usize,

@@ -1,6 +1,7 @@
 //! The CSV contract for requests: reader and writer.
 //!
-//! Header: `id,prompt_tokens,output_tokens,deadline_s,waited_s,max_perplexity_increase,channel_power_gain,uplink_power_dbm`, in
+//! Header:
+//! `id,prompt_tokens,output_tokens,deadline_s,waited_s,max_perplexity_increase,channel_power_gain,uplink_power_dbm`, in
 //! any order. The columns after `output_tokens` may be missing, and a field of theirs may be empty: it then takes the
 //! default of [`Request::new`]. Unknown columns are errors, since they are usually misspelt ones.
 

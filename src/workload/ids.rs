@@ -37,7 +37,8 @@ impl Ids {
         (0..self.len()).map(|i| self.get(i))
     }
 
-    /// Sorts 64-bit hashes instead of building a table of strings: 12 bytes an id, and no id is compared unless hashes agree.
+    /// Sorts 64-bit hashes instead of building a table of strings: 12 bytes an id, and no id is compared unless hashes
+    /// agree.
     pub(crate) fn first_duplicate(&self) -> Option<(usize, usize)> {
         let mut hashed: Vec<(u64, u32)> = (0..self.len()).map(|i| (fnv1a(self.get(i)), i as u32)).collect();
         hashed.sort_unstable();

@@ -1,7 +1,7 @@
 //! Requests: what users ask for, before any model or node is known.
 //!
-//! In: files (`source`: the CSV contract and three public trace formats) or [`Requests::push`]. Out: [`Requests`], one validated
-//! row per request in arrival order. What a trace lacks is synthesised by [`synthesis`].
+//! In: files (`source`: the CSV contract and three public trace formats) or [`Requests::push`]. Out: [`Requests`], one
+//! validated row per request in arrival order. What a trace lacks is synthesised by [`synthesis`].
 
 #[cfg(feature = "files")]
 pub mod csv;
@@ -76,7 +76,8 @@ impl Request {
 
 /// A validated set of requests, in arrival order.
 ///
-/// Stored as one compact row per request (48 bytes) beside an arena of ids, so that ten million fit in well under a gigabyte.
+/// Stored as one compact row per request (48 bytes) beside an arena of ids, so that ten million fit in well under a
+/// gigabyte.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Requests {
     ids: Ids,
@@ -148,7 +149,8 @@ impl Requests {
         self.ids.first_duplicate()
     }
 
-    /// Rounds every output length up to the next of `levels` N_1..N_N (ascending), as a server with output classes does.
+    /// Rounds every output length up to the next of `levels` N_1..N_N (ascending), as a server with output classes
+    /// does.
     ///
     /// # Errors
     /// A request longer than the largest level.

@@ -1,7 +1,7 @@
 //! CSV records and text lines from a stream, in bounded memory, with line numbers.
 //!
-//! The parsing is csv-core's; this adds the bound: a record or line longer than the limit is an error at its line, so a file
-//! that is one endless line costs no more memory than any other.
+//! The parsing is csv-core's; this adds the bound: a record or line longer than the limit is an error at its line, so a
+//! file that is one endless line costs no more memory than any other.
 
 use std::io::{BufRead, Read};
 

@@ -92,9 +92,9 @@ pub(crate) fn significant(x: f64) -> f64 {
 
 /// Distributions of the attributes that a trace lacks.
 ///
-/// All defaults are those of the paper's section IV where it gives one: deadlines uniform in 0.5–2 s, Rayleigh fading around
-/// a gain of 10⁻³, 20 dBm. The accuracy need is the paper's a_i ~ U(0, 1), read as "accepts a ΔPPL of at most 1 − a_i" (an
-/// assumption, since the paper leaves f open).
+/// All defaults are those of the paper's section IV where it gives one: deadlines uniform in 0.5–2 s, Rayleigh fading
+/// around a gain of 10⁻³, 20 dBm. The accuracy need is the paper's a_i ~ U(0, 1), read as "accepts a ΔPPL of at most 1
+/// − a_i" (an assumption, since the paper leaves f open).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Synthesis {
     /// Seed of the generator.

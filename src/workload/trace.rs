@@ -6,8 +6,8 @@
 //! | Vidur | columns `arrived_at,num_prefill_tokens,num_decode_tokens` | seconds |
 //! | Mooncake (JSON Lines) | objects with `timestamp`, `input_length`, `output_length` | milliseconds |
 //!
-//! Times become nanoseconds since the first arrival. They must not go back, and must not leap a year ahead: either means that
-//! times of different origins are mixed.
+//! Times become nanoseconds since the first arrival. They must not go back, and must not leap a year ahead: either
+//! means that times of different origins are mixed.
 
 use std::io::BufRead;
 
