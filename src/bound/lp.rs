@@ -4,7 +4,7 @@
 //! a 4×4 basis and prices all requests in one sweep per step. Floats are fine here: whatever comes out is rounded to
 //! integer multipliers whose bound is exact ([`super::Multipliers`]); a poor λ costs time, never correctness.
 //!
-//! A step moves one request, so the simplex is kept to a **core** of a few thousand ([`large`]). An even sample of all
+//! A step moves one request, so the simplex is kept to a **core** of a few thousand. An even sample of all
 //! requests gives a first λ. Near it all requests but those with a small reduced cost |1 − λ·a| are in or out for
 //! certain: they are fixed, what they take is taken from the capacities, and the simplex decides the rest. The new λ is
 //! kept if its bound over *all* requests is lower, and is the best there is if that bound equals what the fixed

@@ -3,7 +3,7 @@
 //! In: scenario, requests and a [`Claim`]. Out: nothing, or the first check that fails. The checks, in order:
 //! 1. the ids exist, are listed once, and the sizes agree;
 //! 2. (1a)–(1e) hold for the batch, transcribed here a second time from the paper and evaluated in floats
-//!   ([`physics`]);
+//!    ([`physics`]);
 //! 3. the bandwidth allocations cover each request's need and add up to at most the band; usage is as stated;
 //! 4. everything not scheduled is rejected once, for a reason that holds;
 //! 5. the integer instance agrees with the physics, request by request ([`physics`]);
