@@ -34,8 +34,8 @@
 //! | | [`rank`] | the instance sorted by deadline |
 //! | search | [`bound`] | Lagrangian bounds for all deadlines at once |
 //! | | [`certificate`] | what a solver returns: a batch and a checkable proof of a bound |
-//! | | [`search`] | exact searches, among them the paper's Algorithm 1 |
 //! | | [`baseline`] | what serving systems do today |
+//! | | [`search`] | exact searches, among them the paper's Algorithm 1 |
 //! | | [`solver`] | one door to all of them |
 //! | output | [`outcome`] | usage, bandwidth allocations, reasons, binding constraints |
 //! | | [`verify`] | checks an outcome from the physical formulas, sharing no search code |
@@ -72,9 +72,9 @@ pub mod bound;
 
 pub mod certificate;
 
-pub mod search;
-
 pub mod baseline;
+
+pub mod search;
 
 pub mod solver;
 

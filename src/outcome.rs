@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::instance::{Change, Instance, Problem, Reason, Usage, changes};
 use crate::rank::RESOURCES;
 use crate::scenario::{Padding, Scenario};
-use crate::workload::Requests;
+use crate::workload::{Request, Requests};
 
 /// The constraints of P1 that a batch shares, in the order of the resources everywhere.
 pub const CONSTRAINTS: [&str; RESOURCES] = ["uplink", "downlink", "memory", "deadline"];
@@ -243,9 +243,11 @@ fn physical_usage(scenario: &Scenario, requests: &Requests, scheduled: &[u32]) -
     let tightest = batch().map(|r| r.deadline_s - r.waited_s).min_by(f64::total_cmp);
     let slots = scenario.epoch.uplink_slot_s + scenario.epoch.downlink_slot_s;
     let latency = slots + scenario.quantization.time_factor * flops as f64 / scenario.node.compute_flops;
+    // From 0, since the sum of no floats is −0.
+    let total = |share: &dyn Fn(&Request) -> f64| batch().map(share).fold(0.0, |sum, share| sum + share);
     let fractions = Fractions {
-        uplink: batch().map(|r| up.share(r.prompt_tokens, watts(r.uplink_power_dbm), r.channel_power_gain)).sum(),
-        downlink: batch().map(|r| down.share(r.output_tokens, down_power, r.channel_power_gain)).sum(),
+        uplink: total(&|r| up.share(r.prompt_tokens, watts(r.uplink_power_dbm), r.channel_power_gain)),
+        downlink: total(&|r| down.share(r.output_tokens, down_power, r.channel_power_gain)),
         memory: scenario.quantization.memory_factor * bytes / scenario.node.memory_bytes,
         latency: tightest.map_or(0.0, |left| latency / left),
     };

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::baseline;
 use crate::certificate::{Solution, Work};
 use crate::instance::Instance;
+use crate::rank::Ranked;
 use crate::search::{Clock, Limits, algorithm1, branch, brute_force, exhaustive, prove};
 
 /// The schedulers.
@@ -77,10 +78,11 @@ impl Solver {
         let clock = &mut Clock::start(limits);
         match self {
             Solver::Branch => branch::solve(instance, clock),
-            Solver::Algorithm1 { prune } => exhaustive(instance, clock, |ranked, incumbent, clock| {
-                algorithm1::search(ranked, incumbent, prune, clock)
-            }),
-            Solver::BruteForce => exhaustive(instance, clock, brute_force::search),
+            Solver::Algorithm1 { prune } => {
+                let search = |ranked: &Ranked, size, clock: &mut Clock| algorithm1::search(ranked, size, prune, clock);
+                or_greedy(instance, exhaustive(instance, clock, search))
+            }
+            Solver::BruteForce => or_greedy(instance, exhaustive(instance, clock, brute_force::search)),
             Solver::Static { batch_size } => bounded(instance, baseline::static_batch(instance, batch_size)),
             Solver::NoBatching => bounded(instance, baseline::no_batching(instance)),
             Solver::FirstCome => bounded(instance, baseline::first_come(instance)),
@@ -88,6 +90,16 @@ impl Solver {
             Solver::ShortestFirst => bounded(instance, baseline::shortest_first(instance)),
         }
     }
+}
+
+/// What a search found; or, where the time limit stopped it, a greedy batch if that is larger. Algorithm 1 finds nothing
+/// before it finds everything, and a scheduler that is out of time still has to schedule.
+fn or_greedy(instance: &Instance, found: Solution) -> Solution {
+    if !found.work.stopped {
+        return found;
+    }
+    let greedy = baseline::shortest_first(instance);
+    if greedy.len() > found.rows.len() { Solution { rows: greedy, ..found } } else { found }
 }
 
 /// A batch that no search found, with the best bound that Lagrangian bounds alone prove.

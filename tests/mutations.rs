@@ -37,8 +37,11 @@ fn every_mutation_of_a_solution_is_named() {
     assert_eq!(failing(&scenario, &requests, &valid), None);
     assert!(valid.scheduled.len() >= 4 && valid.rejected.iter().any(|r| r.1 != Reason::CrowdedOut));
     type Mutation = (&'static str, fn(&mut Claim));
-    let mutations: [Mutation; 19] = [
+    let mutations: [Mutation; 22] = [
         ("batch", |c| c.size += 1),
+        ("batch", |c| c.requests += 1),
+        ("usage", |c| c.tightest_deadline_s = None),
+        ("usage", |c| c.tightest_deadline_s = c.tightest_deadline_s.map(|s| s + 1e-6)),
         ("batch", |c| c.scheduled[0] = c.scheduled[1]),
         ("batch", |c| c.scheduled.swap(0, 1)),
         ("batch", |c| *c.scheduled.last_mut().unwrap() = 60),

@@ -106,6 +106,12 @@ impl EpochArgs {
         let (window, which): (Window, _) = match self.at {
             Some(at) => {
                 AT.check(at, || Place::file("--at"))?;
+                let last = trace.last_arrival_s();
+                if at <= 0.0 || at - epoch_s > last {
+                    let remedy = format!("give seconds above 0 and at most {}", last + epoch_s);
+                    let problem = format!("the epoch before {at} s is outside the trace, which ends at {last} s");
+                    return Err(Place::file("--at").error(problem, remedy).into());
+                }
                 (trace.window(at, epoch_s), "chosen")
             }
             None => (trace.busiest_window(epoch_s), "busiest"),

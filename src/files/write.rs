@@ -45,12 +45,13 @@ impl Output {
             Inner::Direct(BufWriter::new(File::options().write(true).open(&target).map_err(fail)?))
         } else {
             let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            fs::metadata(folder).map_err(fail)?;
             let mut builder = tempfile::Builder::new();
             builder.prefix(".dftsp-").suffix(".part");
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
             // The reason alone: the temporary name means nothing to a user.
-            let plain = |e: io::Error| fail(e.raw_os_error().map_or(e, io::Error::from_raw_os_error));
+            let plain = |e: io::Error| fail(io::Error::from(e.kind()));
             Inner::Temporary(BufWriter::with_capacity(1 << 18, builder.tempfile_in(folder).map_err(plain)?))
         };
         Ok(Output { path: target, inner })

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bound::Multipliers;
 use crate::certificate::{Certificate, Covered, Exhausted, Section, Status, Work};
 use crate::error::{Error, Place, Result, quote};
-use crate::instance::Reason;
+use crate::instance::{Change, Reason};
 use crate::outcome::{Allocation, Fractions, Outcome, names};
 use crate::rank::RESOURCES;
 use crate::verify::{Claim, Failure};
@@ -49,8 +49,21 @@ struct RejectedOut<'o> {
 #[derive(Serialize)]
 struct ChangeOut {
     field: &'static str,
-    from: f64,
-    to: f64,
+    from: Number,
+    to: Number,
+}
+
+/// Tokens are whole numbers, and are written so that they can be pasted back.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Number {
+    Tokens(u64),
+    Real(f64),
+}
+
+fn change(c: &Change) -> ChangeOut {
+    let number = |x: f64| if c.field.ends_with("_tokens") { Number::Tokens(x as u64) } else { Number::Real(x) };
+    ChangeOut { field: c.field, from: number(c.from), to: number(c.to) }
 }
 
 #[derive(Serialize)]
@@ -68,8 +81,10 @@ struct SolutionIn {
     status: String,
     size: u64,
     bound: u64,
+    requests: usize,
     scheduled: Vec<String>,
     usage: Fractions,
+    tightest_deadline_s: Option<f64>,
     allocations: Vec<AllocationFile<String>>,
     rejected: Vec<RejectedIn>,
     certificate: CertificateFile,
@@ -142,7 +157,7 @@ pub fn to_json(outcome: &Outcome, requests: &Requests) -> String {
             .map(|r| RejectedOut {
                 id: id(r.request),
                 reason: r.reason.as_str(),
-                changes: r.changes.iter().map(|c| ChangeOut { field: c.field, from: c.from, to: c.to }).collect(),
+                changes: r.changes.iter().map(change).collect(),
                 blocked_by: (r.reason == Reason::CrowdedOut).then(|| names(r.blocked_by)),
             })
             .collect(),
@@ -243,7 +258,9 @@ fn to_claim(
         size: solution.size,
         bound: solution.bound,
         scheduled: solution.scheduled.iter().map(|id| row(id)).collect::<std::result::Result<_, _>>()?,
+        requests: solution.requests,
         usage: solution.usage,
+        tightest_deadline_s: solution.tightest_deadline_s,
         allocations: solution.allocations.iter().map(allocation).collect::<std::result::Result<_, _>>()?,
         rejected: solution.rejected.iter().zip(reasons).map(rejected).collect::<std::result::Result<_, _>>()?,
         certificate: Certificate {

@@ -7,6 +7,7 @@
 
 use super::Clock;
 use super::leaf::{self, Leaf};
+use crate::baseline;
 use crate::bound::{Cover, Multipliers};
 use crate::certificate::{Section, Solution, Work};
 use crate::instance::Instance;
@@ -29,7 +30,7 @@ pub fn solve(instance: &Instance, clock: &mut Clock) -> Solution {
 /// the bound suffices.
 fn over_lengths(instance: &Instance, clock: &mut Clock) -> Solution {
     let lengths = instance.prompt_lengths();
-    let mut best: Vec<u32> = Vec::new();
+    let mut best: Vec<u32> = baseline::shortest_first(instance);
     let mut work = Work::default();
     let mut parts: Vec<(u64, Section)> = Vec::new();
     // Ranges of indices into `lengths` still to settle; the longest prompts first, since they admit the most requests.
@@ -45,8 +46,10 @@ fn over_lengths(instance: &Instance, clock: &mut Clock) -> Solution {
             if state.best.len() > best.len() {
                 best = original_rows(instance, &additive, &ranked.rows(&state.best));
             }
-        } else if !clock.look() {
-            state.work.bound_passes += state.cover.tighten(&ranked, best.len() as u64 + 1, PASSES, PASSES);
+        } else {
+            // Even when the time is over: a range that nothing bounds would make the bound of all the rest worthless.
+            let passes = if clock.look() { FIRST_PASSES } else { PASSES };
+            state.work.bound_passes += state.cover.tighten(&ranked, best.len() as u64 + 1, passes, passes);
         }
         work.add(&state.work);
         let (bound, section) = state.section(best.len() as u64, Some(padded));
@@ -66,6 +69,8 @@ fn over_lengths(instance: &Instance, clock: &mut Clock) -> Solution {
 
 /// At most this many linear programs for one instance; deadlines still open then are left to the search.
 const PASSES: u64 = 1000;
+/// So many are solved, with their greedy batches, however little time there is: whoever asks gets a batch and a bound.
+const FIRST_PASSES: u64 = 8;
 
 struct Branch<'r> {
     ranked: &'r Ranked,
@@ -97,7 +102,7 @@ impl<'r> Branch<'r> {
 
     fn run(&mut self, clock: &mut Clock) {
         loop {
-            while self.work.bound_passes < PASSES && !clock.look() {
+            while self.work.bound_passes < PASSES && (self.work.bound_passes < FIRST_PASSES || !clock.look()) {
                 let Some(run) = self.cover.next_unsolved(self.target()) else { break };
                 let multipliers = self.cover.solve(self.ranked, run);
                 self.work.bound_passes += 1;

@@ -34,8 +34,12 @@ pub struct Claim {
     pub bound: u64,
     /// Rows of the requests scheduled.
     pub scheduled: Vec<u32>,
+    /// The number of requests that the solution says were offered.
+    pub requests: usize,
     /// The usage claimed.
     pub usage: Fractions,
+    /// The time claimed to be left to the tightest deadline; none for the empty batch.
+    pub tightest_deadline_s: Option<f64>,
     /// The bandwidth given out.
     pub allocations: Vec<Allocation>,
     /// Rows and reasons of the requests left out.
@@ -51,7 +55,9 @@ impl From<&Outcome> for Claim {
             size: o.scheduled.len() as u64,
             bound: o.certificate.bound,
             scheduled: o.scheduled.clone(),
+            requests: o.requests,
             usage: o.usage,
+            tightest_deadline_s: o.tightest_deadline_s,
             allocations: o.allocations.clone(),
             rejected: o.rejected.iter().map(|r| (r.request, r.reason)).collect(),
             certificate: o.certificate.clone(),
@@ -128,6 +134,10 @@ fn check_lists(requests: &Requests, claim: &Claim) -> std::result::Result<Vec<bo
             None => return Err(Failure::new("batch", format!("there is no request {row}"))),
         }
     }
+    if claim.requests != requests.len() {
+        let detail = format!("it is about {} requests where there are {}", claim.requests, requests.len());
+        return Err(Failure::new("batch", detail));
+    }
     if claim.size != claim.scheduled.len() as u64 {
         let detail = format!("size {} for {} scheduled requests", claim.size, claim.scheduled.len());
         return Err(Failure::new("batch", detail));
@@ -156,6 +166,14 @@ fn check_usage(physics: &Physics<'_>, requests: &Requests, claim: &Claim) -> std
             );
             return Err(Failure::new("usage", detail));
         }
+    }
+    let left = claim.scheduled.iter().map(|&row| &requests.rows()[row as usize]).map(|r| r.deadline_s - r.waited_s);
+    let (stated, real) = (claim.tightest_deadline_s, left.min_by(f64::total_cmp));
+    if stated.is_some() != real.is_some() || stated.zip(real).is_some_and(|(a, b)| !close(a, b)) {
+        return Err(Failure::new(
+            "usage",
+            format!("the tightest deadline is stated as {stated:?} s but is {real:?} s"),
+        ));
     }
     Ok(())
 }

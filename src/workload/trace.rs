@@ -242,6 +242,11 @@ impl Trace {
         Window { from_s: at_s - epoch_s, to_s: at_s, rows: (row_at(from_ns), row_at(to_ns)) }
     }
 
+    /// Time of the last arrival, seconds after the first.
+    pub fn last_arrival_s(&self) -> f64 {
+        self.arrived_ns.last().map_or(0.0, |&at| at as f64 / NS)
+    }
+
     /// The busiest epoch of the grid that starts at the first arrival; the earliest of several.
     pub fn busiest_window(&self, epoch_s: f64) -> Window {
         let epoch_ns = ((epoch_s * NS).round() as i64).max(1);
