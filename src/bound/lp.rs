@@ -12,6 +12,16 @@
 
 use crate::rank::{RESOURCES, Ranked};
 
+/// What the linear relaxation of one subproblem says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Relaxation {
+    /// The best λ.
+    pub lambda: [f64; RESOURCES],
+    /// Where requests are of few kinds: how many of each kind an optimal vertex takes whole. Requests of one kind tie at
+    /// every λ, so that λ alone would not tell.
+    pub take: Vec<u32>,
+}
+
 /// About this many requests enter a simplex.
 const CORE: usize = 4096;
 /// Rounds before a λ is taken as good enough.
@@ -23,24 +33,28 @@ const TINY: f64 = 1e-11;
 
 type Column = [f64; RESOURCES];
 
-/// λ for the first `d` ranks under e_d, started near `warm` (any values).
-pub fn dual(ranked: &Ranked, d: usize, warm: Column) -> Column {
+/// The relaxation of the first `d` ranks under e_d, started near `warm` (any λ).
+pub fn relax(ranked: &Ranked, d: usize, warm: Column) -> Relaxation {
     let capacity = ranked.capacities(d);
     // A capacity of 0 keeps its row, unscaled, so that requests which need that resource stay out.
     let scale = capacity.map(|b| 1.0 / b.max(1) as f64);
     let limit = capacity.map(|b| if b == 0 { 0.0 } else { 1.0 });
-    let column = |rank: usize| {
-        let cost = ranked.cost(rank);
-        std::array::from_fn(|r| cost[r] as f64 * scale[r])
-    };
+    let scaled = |cost: [u64; RESOURCES]| -> Column { std::array::from_fn(|r| cost[r] as f64 * scale[r]) };
+    let column = |rank: usize| scaled(ranked.cost(rank));
     let warm = std::array::from_fn(|r| warm[r] / scale[r]);
-    let y = if d <= CORE {
+    let (y, take) = if let Some((kinds, kind)) = ranked.kinds() {
+        let columns: Vec<Column> = kinds.iter().map(|&cost| scaled(cost)).collect();
+        let mut counts = vec![0.0; kinds.len()];
+        kind[..d].iter().for_each(|&k| counts[k as usize] += 1.0);
+        let vertex = Simplex::new(&columns, Some(&counts), limit, warm).maximise();
+        (vertex.prices, vertex.values.iter().map(|x| libm::floor(x + 1e-9) as u32).collect())
+    } else if d <= CORE {
         let columns: Vec<Column> = (0..d).map(column).collect();
-        Simplex::new(&columns, limit, warm).maximise()
+        (Simplex::new(&columns, None, limit, warm).maximise().prices, Vec::new())
     } else {
-        large(&column, d, limit, warm)
+        (large(&column, d, limit, warm), Vec::new())
     };
-    std::array::from_fn(|r| y[r] * scale[r])
+    Relaxation { lambda: std::array::from_fn(|r| y[r] * scale[r]), take }
 }
 
 /// The rounds described above, for more requests than one simplex takes.
@@ -48,7 +62,7 @@ fn large(column: &impl Fn(usize) -> Column, d: usize, limit: Column, warm: Colum
     let bound = |y: &Column| dot(&limit, y) + (0..d).map(|i| (1.0 - dot(&column(i), y)).max(0.0)).sum::<f64>();
     let every = d / CORE;
     let sample: Vec<Column> = (0..d).step_by(every).map(column).collect();
-    let mut y = Simplex::new(&sample, limit.map(|b| b / every as f64), warm).maximise();
+    let mut y = Simplex::new(&sample, None, limit.map(|b| b / every as f64), warm).maximise().prices;
     let mut best = bound(&y);
     // How many requests the next core should hold.
     let mut wanted = CORE;
@@ -74,7 +88,7 @@ fn large(column: &impl Fn(usize) -> Column, d: usize, limit: Column, warm: Colum
             let thin = core.len().div_ceil(2 * CORE).max(1);
             let columns: Vec<Column> = core.into_iter().step_by(thin).collect();
             let left = left.map(|b| b / thin as f64);
-            let next = Simplex::new(&columns, left, y).maximise();
+            let next = Simplex::new(&columns, None, left, y).maximise().prices;
             let reached = fixed + thin as f64 * value(&columns, left, next);
             let midway = std::array::from_fn(|r| (y[r] + next[r]) / 2.0);
             let lower = [next, midway].into_iter().map(|y| (bound(&y), y)).find(|&(b, _)| b < best - GAP);
@@ -102,13 +116,23 @@ fn value(columns: &[Column], limit: Column, y: Column) -> f64 {
     dot(&limit, &y) + columns.iter().map(|a| (1.0 - dot(a, &y)).max(0.0)).sum::<f64>()
 }
 
-/// Variables 0..n are requests with 0 ≤ x ≤ 1; n..n+4 are the slacks of the rows.
+/// Variables 0..n are requests with 0 ≤ x ≤ 1, or kinds of requests with 0 ≤ x ≤ their number; n..n+4 are the slacks of
+/// the rows.
 struct Simplex<'c> {
     columns: &'c [Column],
+    upper: Option<&'c [f64]>,
     at_upper: Vec<bool>,
     basis: [usize; RESOURCES],
     value: Column,
     inverse: [Column; RESOURCES],
+}
+
+/// Where the simplex ends.
+struct Vertex {
+    /// The duals of the rows.
+    prices: Column,
+    /// The value of each request or kind.
+    values: Vec<f64>,
 }
 
 fn dot(a: &Column, b: &Column) -> f64 {
@@ -118,20 +142,30 @@ fn dot(a: &Column, b: &Column) -> f64 {
 impl<'c> Simplex<'c> {
     /// Starts from the requests that are worth their price at `warm`, as far as they fit: a vertex near the last
     /// optimum.
-    fn new(columns: &'c [Column], limit: Column, warm: Column) -> Self {
+    fn new(columns: &'c [Column], upper: Option<&'c [f64]>, limit: Column, warm: Column) -> Self {
         let mut left = limit;
         let mut at_upper = vec![false; columns.len()];
         if warm.iter().any(|&m| m > 0.0) {
-            for (column, upper) in columns.iter().zip(&mut at_upper) {
-                if dot(column, &warm) < 1.0 - 1e-6 && (0..RESOURCES).all(|r| column[r] <= left[r]) {
-                    (0..RESOURCES).for_each(|r| left[r] -= column[r]);
-                    *upper = true;
+            for (j, column) in columns.iter().enumerate() {
+                let all = upper.map_or(1.0, |upper| upper[j]);
+                if dot(column, &warm) < 1.0 - 1e-6 && (0..RESOURCES).all(|r| all * column[r] <= left[r]) {
+                    (0..RESOURCES).for_each(|r| left[r] -= all * column[r]);
+                    at_upper[j] = true;
                 }
             }
         }
         let n = columns.len();
         let identity = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(u8::from(i == j))));
-        Simplex { columns, at_upper, basis: [n, n + 1, n + 2, n + 3], value: left, inverse: identity }
+        Simplex { columns, upper, at_upper, basis: [n, n + 1, n + 2, n + 3], value: left, inverse: identity }
+    }
+
+    /// The most that a variable can take; infinite for a slack.
+    fn upper(&self, variable: usize) -> f64 {
+        match self.upper {
+            _ if variable >= self.columns.len() => f64::INFINITY,
+            Some(upper) => upper[variable],
+            None => 1.0,
+        }
     }
 
     fn column(&self, variable: usize) -> Column {
@@ -147,16 +181,23 @@ impl<'c> Simplex<'c> {
         std::array::from_fn(|r| (0..RESOURCES).filter(|&i| self.basis[i] < n).map(|i| self.inverse[i][r]).sum())
     }
 
-    fn maximise(mut self) -> Column {
+    fn maximise(mut self) -> Vertex {
         // Each step flips a bound or changes the basis; the cap only guards against cycling on ties.
         for _ in 0..20 * self.columns.len() + 100 {
-            let y = self.duals();
-            match self.entering(&y) {
+            match self.entering(&self.duals()) {
                 Some((variable, direction)) if self.step(variable, direction) => {}
-                _ => return y.map(|m| m.max(0.0)),
+                _ => break,
             }
         }
-        self.duals().map(|m| m.max(0.0))
+        let value = |j: usize| match self.basis.iter().position(|&b| b == j) {
+            Some(row) => self.value[row].clamp(0.0, self.upper(j)),
+            None if self.at_upper[j] => self.upper(j),
+            None => 0.0,
+        };
+        Vertex {
+            prices: self.duals().map(|price| price.max(0.0)),
+            values: (0..self.columns.len()).map(value).collect(),
+        }
     }
 
     /// The nonbasic variable with the largest reduced cost in its favour, and the direction in which it should move.
@@ -183,13 +224,13 @@ impl<'c> Simplex<'c> {
         let n = self.columns.len();
         let column = self.column(entering);
         let change: Column = std::array::from_fn(|i| direction * dot(&self.inverse[i], &column));
-        let mut length = if entering < n { 1.0 } else { f64::INFINITY };
+        let mut length = self.upper(entering);
         let mut leaving = None;
         for (i, &rate) in change.iter().enumerate() {
             let (room, to_upper) = if rate > TINY {
                 (self.value[i], false)
             } else if rate < -TINY && self.basis[i] < n {
-                (1.0 - self.value[i], true)
+                (self.upper(self.basis[i]) - self.value[i], true)
             } else {
                 continue;
             };
@@ -209,7 +250,7 @@ impl<'c> Simplex<'c> {
         if self.basis[row] < n {
             self.at_upper[self.basis[row]] = to_upper;
         }
-        let start = if entering < n && self.at_upper[entering] { 1.0 } else { 0.0 };
+        let start = if entering < n && self.at_upper[entering] { self.upper(entering) } else { 0.0 };
         self.value[row] = start + direction * length;
         self.basis[row] = entering;
         self.invert()
@@ -254,8 +295,34 @@ mod tests {
     fn one_row_is_the_fractional_knapsack() {
         // Costs 0.1, 0.2, ..., capacity 1: 0.1+0.2+0.3+0.4 = 1 exactly, so the optimum is 4.
         let columns: Vec<Column> = (1..=9).map(|i| [f64::from(i) / 10.0, 0.0, 0.0, 0.0]).collect();
-        let y = Simplex::new(&columns, [1.0; 4], [0.0; 4]).maximise();
+        let y = Simplex::new(&columns, None, [1.0; 4], [0.0; 4]).maximise().prices;
         assert!((value(&columns, [1.0; 4], y) - 4.0).abs() < 1e-9, "{y:?}");
+    }
+
+    #[test]
+    fn kinds_are_so_many_requests_at_once() {
+        let mut state = 3u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f64 / (1u64 << 24) as f64
+        };
+        for _ in 0..50 {
+            let kinds: Vec<Column> = (0..7).map(|_| std::array::from_fn(|_| random() / 20.0)).collect();
+            let counts: Vec<f64> = (0..7).map(|_| (random() * 12.0).floor()).collect();
+            let each = kinds.iter().zip(&counts);
+            let columns: Vec<Column> = each.flat_map(|(kind, &count)| vec![*kind; count as usize]).collect();
+            let single = Simplex::new(&columns, None, [1.0; 4], [0.0; 4]).maximise().prices;
+            let cold = Simplex::new(&kinds, Some(&counts), [1.0; 4], [0.0; 4]).maximise();
+            let warm = Simplex::new(&kinds, Some(&counts), [1.0; 4], cold.prices).maximise();
+            let best = value(&columns, [1.0; 4], single);
+            for vertex in [cold, warm] {
+                assert!((value(&columns, [1.0; 4], vertex.prices) - best).abs() < 1e-7);
+                // Strong duality, and a vertex: at most four kinds are split.
+                assert!((vertex.values.iter().sum::<f64>() - best).abs() < 1e-7);
+                let split = vertex.values.iter().zip(&counts).filter(|&(x, n)| *x > 1e-9 && *x < n - 1e-9);
+                assert!(split.count() <= RESOURCES);
+            }
+        }
     }
 
     #[test]
@@ -267,7 +334,7 @@ mod tests {
         };
         let n = 3 * CORE;
         let columns: Vec<Column> = (0..n).map(|_| std::array::from_fn(|_| (0.2 + random()) * 4.0 / n as f64)).collect();
-        let whole = Simplex::new(&columns, [1.0; 4], [0.0; 4]).maximise();
+        let whole = Simplex::new(&columns, None, [1.0; 4], [0.0; 4]).maximise().prices;
         let best = value(&columns, [1.0; 4], whole);
         for warm in [[0.0; 4], whole, whole.map(|m| m * 1.3), whole.map(|m| m * 0.7), [n as f64 / 9.0, 0.0, 0.0, 0.0]] {
             let found = value(&columns, [1.0; 4], large(&|i| columns[i], n, [1.0; 4], warm));
@@ -287,7 +354,7 @@ mod tests {
             for _ in 0..20 {
                 let columns: Vec<Column> =
                     (0..n).map(|_| std::array::from_fn(|_| random() * 4.0 / f64::from(n))).collect();
-                let cold = Simplex::new(&columns, [1.0; 4], [0.0; 4]).maximise();
+                let cold = Simplex::new(&columns, None, [1.0; 4], [0.0; 4]).maximise().prices;
                 let best = value(&columns, [1.0; 4], cold);
                 for r in 0..RESOURCES {
                     for step in [-1e-3, 1e-3, -0.1, 0.1] {
@@ -296,7 +363,7 @@ mod tests {
                         assert!(value(&columns, [1.0; 4], y) >= best - 1e-7, "n {n}");
                     }
                 }
-                let warm = Simplex::new(&columns, [1.0; 4], cold).maximise();
+                let warm = Simplex::new(&columns, None, [1.0; 4], cold).maximise().prices;
                 assert!((value(&columns, [1.0; 4], warm) - best).abs() < 1e-7);
             }
         }

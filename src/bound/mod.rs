@@ -129,9 +129,11 @@ impl Cover {
             .map(|(run, _)| run)
     }
 
-    /// Solves the linear program of `run` and lowers every bound that its λ improves.
-    pub fn solve(&mut self, ranked: &Ranked, run: usize) -> Multipliers {
-        self.warm = lp::dual(ranked, ranked.run_ends()[run] as usize, self.warm);
+    /// Solves the linear program of `run` and lowers every bound that its λ improves. Returns λ, and how many requests of
+    /// each kind an optimal vertex takes whole (see [`lp::Relaxation`]).
+    pub fn solve(&mut self, ranked: &Ranked, run: usize) -> (Multipliers, Vec<u32>) {
+        let lp::Relaxation { lambda, take } = lp::relax(ranked, ranked.run_ends()[run] as usize, self.warm);
+        self.warm = lambda;
         let multipliers = Multipliers::from_real(self.warm);
         let index = self.multipliers.len() as u32;
         for (run, bound) in multipliers.bounds(ranked).into_iter().enumerate() {
@@ -141,7 +143,7 @@ impl Cover {
         }
         self.multipliers.push(multipliers);
         self.solved[run] = true;
-        multipliers
+        (multipliers, take)
     }
 
     /// Solves linear programs until every run open at `target` is solved, `passes` are spent, or `patience` passes in a

@@ -58,9 +58,10 @@ pub(super) struct Args {
     /// Padding of the scenario: longest, none, or a number of tokens.
     #[arg(long, value_name = "PADDING", default_value = "512")]
     padding: String,
-    /// Binding: the fraction of the requests that could meet the batch's deadline that fit in the batch.
-    #[arg(long, value_name = "FRACTION", default_value_t = 0.3, allow_negative_numbers = true)]
-    tightness: f64,
+    /// Binding: how many fit in the batch of those that could meet its deadline, above 0 to 1; smaller is scarcer
+    /// [default: 0.3].
+    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
+    tightness: Option<f64>,
     /// Waiting times are uniform from 0 to this.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0, allow_negative_numbers = true)]
     max_wait: f64,
@@ -73,6 +74,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    if args.output.is_some() && args.output == args.scenario_output {
+        let place = Place::file("--scenario-output");
+        return Err(place.error("it is the file of --output", "give two files").into());
+    }
     let generator = Generator::new(args.spec()?)?;
     match &args.output {
         Some(path) => {
@@ -84,9 +89,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             output.commit()?;
         }
         None => {
-            args.write_scenario(&generator)?;
             let out = BufWriter::with_capacity(1 << 18, io::stdout().lock());
             write_requests(&generator, out).map_err(super::stdout_error)?;
+            args.write_scenario(&generator)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -121,7 +126,14 @@ impl Args {
                 "none" => Padding::None,
                 tokens => Padding::Fixed(parse_tokens(tokens, || Place::file("--padding"))?),
             },
-            tightness: self.tightness,
+            tightness: match (self.tightness, family) {
+                (None, _) => defaults.tightness,
+                (Some(tightness), Family::Binding) => tightness,
+                (Some(_), Family::Paper) => {
+                    let problem = "the paper's workload has no tightness";
+                    return Err(Place::file("--tightness").error(problem, "leave it out, or generate binding").into());
+                }
+            },
             max_wait_s: self.max_wait,
             family,
         })
@@ -150,9 +162,10 @@ impl Args {
             Some(count) => format!("{count} output levels"),
             None => format!("output levels {}", super::one_line(&self.output_levels)),
         };
+        let tightness = self.tightness.map_or_else(String::new, |tightness| format!(", tightness {tightness}"));
         format!(
-            "{family}, {} requests, seed {}, {lengths}, tightness {}, waiting up to {} s",
-            self.requests, self.seed, self.tightness, self.max_wait
+            "{family}, {} requests, seed {}, {lengths}{tightness}, waiting up to {} s",
+            self.requests, self.seed, self.max_wait
         )
     }
 }

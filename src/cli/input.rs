@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::error::{Error, Place};
 use crate::generate::{Generator, Spec};
 use crate::limits::Range;
-use crate::scenario::{Scenario, file, model_config};
+use crate::scenario::{Padding, Scenario, file, model_config};
 use crate::workload::csv::parse_tokens;
 use crate::workload::source::{self, Source};
 use crate::workload::trace::{Trace, Window};
@@ -89,16 +89,34 @@ impl EpochArgs {
             }
         }
         let (mut requests, of) = match source {
-            None => (embedded.requests()?, "embedded default epoch (as from `dftsp generate binding`)".to_string()),
-            Some(Source::Requests(requests)) => (requests, format!("requests of {name}")),
+            None => (embedded.requests()?, "embedded (those of `dftsp generate binding`)".to_string()),
+            Some(Source::Requests(requests)) => (requests, name),
             Some(Source::Trace(trace)) => self.window(&trace, &scenario, &name)?,
         };
         if let Some(levels) = &levels {
             requests.round_outputs_up(levels)?;
         }
-        let about = format!("{of}; {} at {}", scenario.model.name, scenario.quantization.name);
+        let about = format!("requests: {of}\nscenario: {}", self.describe(&scenario));
         let scenario_file = self.scenario.as_ref().map(|path| path.display().to_string());
         Ok(EpochInput { scenario, requests, about, scenario_file })
+    }
+
+    /// Where the scenario comes from, and what it is in short.
+    fn describe(&self, s: &Scenario) -> String {
+        let from = match &self.scenario {
+            Some(path) => path.display().to_string(),
+            None => "embedded (that of `dftsp generate binding`)".to_string(),
+        };
+        let padding = match s.padding {
+            Padding::Fixed(tokens) => format!("prompts padded to {tokens} tokens"),
+            Padding::Longest => "prompts padded to the longest of the batch".to_string(),
+            Padding::None => "no padding".to_string(),
+        };
+        let (m, q) = (&s.model, &s.quantization);
+        format!(
+            "{from}; {} ({} layers of {}) at {} (α {}, β {}, ΔPPL {}), {padding}",
+            m.name, m.layers, m.hidden_size, q.name, q.memory_factor, q.time_factor, q.perplexity_increase
+        )
     }
 
     fn window(&self, trace: &Trace, scenario: &Scenario, name: &str) -> Result<(Requests, String)> {
@@ -119,10 +137,12 @@ impl EpochArgs {
         let requests = trace.requests(&window, &scenario.synthesis)?;
         let (from, to) = (window.from_s, window.to_s);
         let of = format!(
-            "trace {name}: {} of {} arrivals, from {from} s to {to} s ({which} epoch); \
-             deadlines, channels and accuracy needs synthesised (seed {})",
+            "trace {name}, {} of {} arrivals, from {from} s to {to} s ({which} epoch); \
+             synthesised: deadlines of {} to {} s, channels, accuracy needs (seed {})",
             requests.len(),
             trace.len(),
+            scenario.synthesis.deadline_s.0,
+            scenario.synthesis.deadline_s.1,
             scenario.synthesis.seed
         );
         Ok((requests, of))

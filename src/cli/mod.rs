@@ -45,7 +45,21 @@ enum Format {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version, which are no errors and go to standard output.
+        Err(e) if !e.use_stderr() => return print(&e.to_string()).map_or(ExitCode::from(2), |()| ExitCode::SUCCESS),
+        Err(e) => {
+            // The first paragraph says what is wrong; the rest is the usage, which --help prints better.
+            let text = e.to_string();
+            let what: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            let what = what.join(" ");
+            let what = what.strip_prefix("error: ").unwrap_or(&what);
+            let _ = writeln!(io::stderr(), "dftsp: {}; `dftsp help` tells what can be given", one_line(what));
+            return ExitCode::from(2);
+        }
+    };
+    match run(cli) {
         Ok(status) => status,
         Err(e) => {
             // Nothing is left to do if standard error is closed too.

@@ -21,9 +21,12 @@ use crate::workload::{Request, Requests};
 const MAX_BAND_BITS: u32 = 52;
 /// Target for column sums before rounding, as a power of two.
 const SUM_BITS: u32 = 61;
-/// A float computed in a few correctly rounded steps (libm: below one unit in the last place) is within this relative
-/// distance of the real number.
-const FLOAT_MARGIN: f64 = 16.0 * f64::EPSILON;
+/// A share or a budget computed in floats is within this relative distance of the real number.
+///
+/// The largest error is that of a power in watts, 10^((dBm − 30)/10): rounding the exponent, at most 33 in size, errs by up to
+/// 66·2⁻⁵³, which the power magnifies by ln 10 to 76 ε. A share takes two of them (signal and noise), since ln(1 + x) errs
+/// relatively by no more than x does, and about ten further steps of at most 1 ε each: below 170 ε in all.
+const FLOAT_MARGIN: f64 = 512.0 * f64::EPSILON;
 
 /// The units of an instance's columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

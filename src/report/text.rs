@@ -12,7 +12,7 @@ const SHOWN: usize = 12;
 /// Examples shown for each reason.
 const EXAMPLES: usize = 3;
 
-/// The outcome in words. `about` is one line on what was solved.
+/// The outcome in words. `about` says in a line or two what was solved.
 pub fn to_text(outcome: &Outcome, requests: &Requests, about: &str) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -28,6 +28,9 @@ fn report(out: &mut String, o: &Outcome, requests: &Requests, about: &str) -> st
         Status::Feasible { bound } => {
             writeln!(out, "scheduled {size} of {} requests: feasible; no batch is larger than {bound}", o.requests)?;
         }
+    }
+    if o.work.stopped {
+        writeln!(out, "the time limit stopped the search")?;
     }
     writeln!(out)?;
     let crowded_out = o.rejected.iter().filter(|r| r.reason == Reason::CrowdedOut).count();
@@ -80,15 +83,25 @@ fn write_reason(out: &mut String, reason: Reason, rejected: &[&Rejected], reques
     writeln!(out, " ({}{more})", examples.collect::<Vec<_>>().join("; "))
 }
 
+/// "prompt_tokens ≤ 185 (has 512)", rounded towards the safe side.
 fn show_change(change: &Change) -> String {
-    let number = |x: f64| match x.abs() {
-        0.0 => "0".to_string(),
-        a if !(1e-3..1e6).contains(&a) => format!("{x:.4e}"),
-        _ if x.fract() == 0.0 => format!("{x}"),
-        // Rounded up at the last digit shown: the value printed is enough.
-        _ => format!("{:.4}", if change.to > change.from { (x * 1e4).ceil() / 1e4 } else { (x * 1e4).floor() / 1e4 }),
-    };
-    format!("{} {} (has {})", change.field, number(change.to), number(change.from))
+    let Change { field, from, to } = *change;
+    let sign = if to > from { '≥' } else { '≤' };
+    format!("{field} {sign} {} (has {})", number(to, to > from), number(from, false))
+}
+
+/// About five digits; the last one is rounded up or down.
+fn number(x: f64, up: bool) -> String {
+    if x.fract() == 0.0 && x.abs() < 1e6 {
+        return format!("{x}");
+    }
+    let unit = libm::exp10(libm::floor(libm::log10(x.abs())) - 4.0);
+    let rounded = if up { (x / unit).ceil() } else { (x / unit).floor() } * unit;
+    if (1e-3..1e6).contains(&x.abs()) {
+        let text = format!("{rounded:.6}");
+        return text.trim_end_matches('0').trim_end_matches('.').to_string();
+    }
+    format!("{rounded:.4e}")
 }
 
 fn write_proof(out: &mut String, o: &Outcome) -> std::fmt::Result {
@@ -108,7 +121,7 @@ fn write_proof(out: &mut String, o: &Outcome) -> std::fmt::Result {
     let w = o.work;
     writeln!(
         out,
-        "solver {} on {}: {:.3} ms, {}, {}, {}, {}{}",
+        "solver {} on {}: {:.3} ms, {}, {}, {}, {} checked",
         o.solver,
         o.backend,
         o.seconds * 1e3,
@@ -116,7 +129,6 @@ fn write_proof(out: &mut String, o: &Outcome) -> std::fmt::Result {
         count(w.subproblems, "subproblem"),
         count(w.nodes, "node"),
         count(w.paths_checked, "path"),
-        if w.stopped { "; stopped by the time limit" } else { "" }
     )
 }
 
@@ -159,7 +171,7 @@ mod tests {
             "uplink ",
             "binds: keeps out",
             "crowded-out: ",
-            " needs deadline_s ",
+            " needs deadline_s ≥ ",
             "assumed: ",
         ] {
             assert!(report.contains(part), "{part} in\n{report}");

@@ -19,7 +19,29 @@ use crate::workload::synthesis::{ChannelModel, Synthesis};
 
 /// The largest scenario file, bytes.
 const MAX_FILE: u64 = 1 << 20;
-const TABLES: [&str; 7] = ["model", "quantization", "node", "radio", "epoch", "batching", "synthesis"];
+/// Every table and its keys.
+const TABLES: [(&str, &[&str]); 7] = [
+    ("model", &["preset", "layers", "hidden_size", "heads", "kv_heads", "head_dim", "ffn_size", "gated_ffn"]),
+    ("quantization", &["preset", "memory_factor", "time_factor", "perplexity_increase"]),
+    ("node", &["preset", "compute_flops", "memory_bytes"]),
+    (
+        "radio",
+        &[
+            "preset",
+            "uplink_bandwidth_hz",
+            "downlink_bandwidth_hz",
+            "noise_density_dbm_per_hz",
+            "downlink_power_dbm",
+            "bits_per_token",
+        ],
+    ),
+    ("epoch", &["preset", "duration_s", "uplink_slot_s", "downlink_slot_s"]),
+    ("batching", &["preset", "padding", "padded_prompt_tokens"]),
+    (
+        "synthesis",
+        &["seed", "deadline_s", "max_perplexity_increase", "channel", "mean_channel_power_gain", "uplink_power_dbm"],
+    ),
+];
 
 /// Reads a scenario file. A model read from elsewhere takes the place of `[model]`, which may then be missing.
 ///
@@ -40,12 +62,8 @@ pub fn parse(text: &str, name: &str, model: Option<Model>) -> Result<Scenario> {
         Place::line(name, line).error(what, "write TOML: [table] lines and key = value lines")
     })?;
     let file = File { text, name, root: root.get_ref() };
-    for (key, _) in file.root {
-        if !TABLES.contains(&key.get_ref().as_ref()) {
-            let place = Place::line(name, line_of(text, key.span().start)).field(quote(key.get_ref().as_bytes()));
-            return Err(place.error("unknown table", format!("the tables are {}", TABLES.join(", "))));
-        }
-    }
+    // Before anything is read: a misspelt key is more likely than a missing one.
+    file.check_keys(&TABLES)?;
     let model = match model {
         Some(model) => model,
         None => read_model(file.table("model")?)?,
@@ -54,7 +72,7 @@ pub fn parse(text: &str, name: &str, model: Option<Model>) -> Result<Scenario> {
     let quantization = read_quantization(file.table("quantization")?, &model.name, &mut assumptions)?;
     Ok(Scenario {
         quantization,
-        node: read_node(file.table("node")?)?,
+        node: read_node(file.table("node")?, &mut assumptions)?,
         radio: read_radio(file.table("radio")?)?,
         epoch: read_epoch(file.table("epoch")?)?,
         padding: read_batching(file.table("batching")?)?,
@@ -64,7 +82,7 @@ pub fn parse(text: &str, name: &str, model: Option<Model>) -> Result<Scenario> {
     })
 }
 
-fn read_model(mut t: Table<'_>) -> Result<Model> {
+fn read_model(t: Table<'_>) -> Result<Model> {
     let names: Vec<&str> = preset::model_names().collect();
     let p = t.preset(&names, preset::model)?;
     let of = |f: fn(&Model) -> u32| p.as_ref().map(f);
@@ -86,11 +104,10 @@ fn read_model(mut t: Table<'_>) -> Result<Model> {
         Some(p) => format!("{} (modified)", p.name),
         None => "custom".to_string(),
     };
-    t.finish()?;
     Ok(Model { name, ..model })
 }
 
-fn read_quantization(mut t: Table<'_>, model: &str, assumptions: &mut Vec<Assumption>) -> Result<Quantization> {
+fn read_quantization(t: Table<'_>, model: &str, assumptions: &mut Vec<Assumption>) -> Result<Quantization> {
     let p = t.preset(&preset::QUANTIZATIONS, |name| preset::quantization(name, model))?;
     let mut value = |key: &'static str, range: &Range, preset: Option<Value>| -> Result<f64> {
         if let Some(given) = t.number(key, range)? {
@@ -118,21 +135,22 @@ fn read_quantization(mut t: Table<'_>, model: &str, assumptions: &mut Vec<Assump
             p.as_ref().and_then(|p| p.perplexity_increase),
         )?,
     };
-    t.finish()?;
     Ok(quantization)
 }
 
-fn read_node(mut t: Table<'_>) -> Result<Node> {
+fn read_node(t: Table<'_>, assumptions: &mut Vec<Assumption>) -> Result<Node> {
     let p = t.preset(&preset::NODES, preset::node)?;
+    if let (Some(_), None) = (&p, t.number("compute_flops", &limits::COMPUTE)?) {
+        assumptions.extend(t.string("preset", "")?.and_then(preset::node_assumption));
+    }
     let node = Node {
         compute_flops: t.required("compute_flops", &limits::COMPUTE, p.as_ref().map(|p| p.compute_flops))?,
         memory_bytes: t.required("memory_bytes", &limits::MEMORY, p.as_ref().map(|p| p.memory_bytes))?,
     };
-    t.finish()?;
     Ok(node)
 }
 
-fn read_radio(mut t: Table<'_>) -> Result<Radio> {
+fn read_radio(t: Table<'_>) -> Result<Radio> {
     let p = t.preset(&["paper"], |name| (name == "paper").then(preset::paper_radio))?;
     let of = |f: fn(&Radio) -> f64| p.as_ref().map(f);
     let radio = Radio {
@@ -150,11 +168,10 @@ fn read_radio(mut t: Table<'_>) -> Result<Radio> {
         downlink_power_dbm: t.required("downlink_power_dbm", &limits::POWER, of(|p| p.downlink_power_dbm))?,
         bits_per_token: t.required_whole("bits_per_token", &limits::BITS, p.as_ref().map(|p| p.bits_per_token))?,
     };
-    t.finish()?;
     Ok(radio)
 }
 
-fn read_epoch(mut t: Table<'_>) -> Result<Epoch> {
+fn read_epoch(t: Table<'_>) -> Result<Epoch> {
     let p = t.preset(&["paper"], |name| (name == "paper").then(preset::paper_epoch))?;
     let of = |f: fn(&Epoch) -> f64| p.as_ref().map(f);
     let epoch = Epoch {
@@ -162,11 +179,16 @@ fn read_epoch(mut t: Table<'_>) -> Result<Epoch> {
         uplink_slot_s: t.required("uplink_slot_s", &limits::SLOT, of(|p| p.uplink_slot_s))?,
         downlink_slot_s: t.required("downlink_slot_s", &limits::SLOT, of(|p| p.downlink_slot_s))?,
     };
-    t.finish()?;
+    for (key, slot_s) in [("uplink_slot_s", epoch.uplink_slot_s), ("downlink_slot_s", epoch.downlink_slot_s)] {
+        if slot_s > epoch.duration_s {
+            let problem = format!("a slot of {slot_s} s does not fit in an epoch of {} s", epoch.duration_s);
+            return Err(t.place_of(key).error(problem, "give a slot of at most epoch.duration_s"));
+        }
+    }
     Ok(epoch)
 }
 
-fn read_batching(mut t: Table<'_>) -> Result<Padding> {
+fn read_batching(t: Table<'_>) -> Result<Padding> {
     const REMEDY: &str = "give \"fixed\", \"longest\" or \"none\"";
     let p = t.preset(&["paper"], |name| (name == "paper").then_some(preset::PAPER_PADDING))?;
     let kind = t.string("padding", REMEDY)?;
@@ -189,11 +211,10 @@ fn read_batching(mut t: Table<'_>) -> Result<Padding> {
         }
         (None, None) => return Err(t.missing("padding", REMEDY)),
     };
-    t.finish()?;
     Ok(padding)
 }
 
-fn read_synthesis(mut t: Table<'_>) -> Result<Synthesis> {
+fn read_synthesis(t: Table<'_>) -> Result<Synthesis> {
     const SEED: Range = Range { min: 0.0, max: 9e15, min_allowed: true, unit: "a whole number" };
     const REMEDY: &str = "give \"shared\" or \"rayleigh\"";
     let d = Synthesis::default();
@@ -225,7 +246,6 @@ fn read_synthesis(mut t: Table<'_>) -> Result<Synthesis> {
         )?,
         uplink_power_dbm: t.required("uplink_power_dbm", &limits::POWER, Some(d.uplink_power_dbm))?,
     };
-    t.finish()?;
     Ok(synthesis)
 }
 
@@ -282,6 +302,16 @@ pub fn to_toml(s: &Scenario) -> String {
     if let Some(tokens) = padded {
         line(format!("padded_prompt_tokens = {tokens}"), "s', where the padding is fixed");
     }
+    let y = &s.synthesis;
+    line("\n[synthesis]".to_string(), "what a trace lacks; not used for complete requests");
+    line(format!("seed = {}", y.seed), "");
+    line(format!("deadline_s = [{:?}, {:?}]", y.deadline_s.0, y.deadline_s.1), "uniform");
+    let (low, high) = y.max_perplexity_increase;
+    line(format!("max_perplexity_increase = [{low:?}, {high:?}]"), "uniform");
+    let channel = if y.channel == ChannelModel::Shared { "shared" } else { "rayleigh" };
+    line(format!("channel = \"{channel}\""), "\"rayleigh\" (per user) or \"shared\"");
+    line(format!("mean_channel_power_gain = {:?}", y.mean_channel_power_gain), "mean of h²");
+    line(format!("uplink_power_dbm = {:?}", y.uplink_power_dbm), "p^U");
     out
 }
 

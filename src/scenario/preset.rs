@@ -111,6 +111,16 @@ pub fn node(name: &str) -> Option<Node> {
     }
 }
 
+/// What a node preset takes for granted, worded for the user.
+pub fn node_assumption(name: &str) -> Option<Assumption> {
+    let text = match name {
+        "nvidia-l4" => "the data sheet's peak; P1 counts FLOP only, and engines reach a part of the peak",
+        _ => return None,
+    };
+    let flops = node(name)?.compute_flops;
+    Some(Assumption(format!("node.compute_flops = {flops:e} (preset {name}): {text}")))
+}
+
 /// Section IV: 20 Jetson TX2 of 1.33 TFLOP/s and 32 GB.
 pub fn paper_node() -> Node {
     Node { compute_flops: 26.6e12, memory_bytes: 640e9 }

@@ -24,7 +24,30 @@ impl<'t> File<'t> {
             let place = Place::line(self.name, line).field(name);
             return Err(place.error("not a table", format!("write [{name}] and its keys below")));
         };
-        Ok(Some(Table { text: self.text, file: self.name, name, line, map, known: Vec::new() }))
+        Ok(Some(Table { text: self.text, file: self.name, name, line, map }))
+    }
+
+    /// Refuses tables and keys that are not in `tables`.
+    pub(super) fn check_keys(&self, tables: &[(&str, &[&str])]) -> Result<()> {
+        let place = |span: std::ops::Range<usize>, field: String| {
+            Place::line(self.name, line_of(self.text, span.start)).field(field)
+        };
+        for (key, value) in self.root {
+            let name = key.get_ref().as_ref();
+            let Some(&(_, keys)) = tables.iter().find(|(table, _)| *table == name) else {
+                let names: Vec<&str> = tables.iter().map(|(table, _)| *table).collect();
+                let remedy = format!("the tables are {}", names.join(", "));
+                return Err(place(key.span(), quote(name.as_bytes())).error("unknown table", remedy));
+            };
+            for (key, _) in value.get_ref().as_table().into_iter().flatten() {
+                if !keys.contains(&key.get_ref().as_ref()) {
+                    let field = format!("{name}.{}", key.get_ref().escape_debug());
+                    let remedy = format!("the keys of [{name}] are {}", keys.join(", "));
+                    return Err(place(key.span(), field).error("unknown key", remedy));
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn table(&self, name: &'static str) -> Result<Table<'t>> {
@@ -35,19 +58,17 @@ impl<'t> File<'t> {
     }
 }
 
-/// One table, which remembers the keys asked for so that any other key is an error.
+/// One table.
 pub(super) struct Table<'t> {
     text: &'t str,
     file: &'t str,
     name: &'static str,
     line: u64,
     map: &'t DeTable<'t>,
-    known: Vec<&'static str>,
 }
 
 impl<'t> Table<'t> {
-    pub(super) fn get(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
-        self.known.push(key);
+    fn get(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.map.get(key)
     }
 
@@ -63,7 +84,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    pub(super) fn string(&mut self, key: &'static str, remedy: &str) -> Result<Option<&'t str>> {
+    pub(super) fn string(&self, key: &'static str, remedy: &str) -> Result<Option<&'t str>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.get_ref().as_str() {
             Some(text) => Ok(Some(text)),
@@ -72,7 +93,7 @@ impl<'t> Table<'t> {
     }
 
     /// A preset's value by its name.
-    pub(super) fn preset<T>(&mut self, names: &[&str], find: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+    pub(super) fn preset<T>(&self, names: &[&str], find: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
         let remedy = format!("the presets are {}", names.join(", "));
         let Some(name) = self.string("preset", &remedy)? else { return Ok(None) };
         match find(name) {
@@ -83,7 +104,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    pub(super) fn number(&mut self, key: &'static str, range: &Range) -> Result<Option<f64>> {
+    pub(super) fn number(&self, key: &'static str, range: &Range) -> Result<Option<f64>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let number =
             number_of(value).ok_or_else(|| self.place(value, key).error(not_a_number(value), range.remedy()))?;
@@ -91,7 +112,7 @@ impl<'t> Table<'t> {
         Ok(Some(number))
     }
 
-    pub(super) fn pair(&mut self, key: &'static str, range: &Range) -> Result<Option<(f64, f64)>> {
+    pub(super) fn pair(&self, key: &'static str, range: &Range) -> Result<Option<(f64, f64)>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let remedy = || format!("give [lowest, highest]; {}", range.remedy());
         let items = value.get_ref().as_array();
@@ -110,7 +131,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    pub(super) fn boolean(&mut self, key: &'static str) -> Result<Option<bool>> {
+    pub(super) fn boolean(&self, key: &'static str) -> Result<Option<bool>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.get_ref().as_bool() {
             Some(flag) => Ok(Some(flag)),
@@ -120,7 +141,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    pub(super) fn whole(&mut self, key: &'static str, range: &Range) -> Result<Option<u32>> {
+    pub(super) fn whole(&self, key: &'static str, range: &Range) -> Result<Option<u32>> {
         let Some(number) = self.number(key, range)? else { return Ok(None) };
         // The ranges of whole numbers end far below 2³².
         if number.fract() == 0.0 {
@@ -133,33 +154,18 @@ impl<'t> Table<'t> {
         self.place_of(key).error("the key is missing", remedy)
     }
 
-    pub(super) fn required(&mut self, key: &'static str, range: &Range, preset: Option<f64>) -> Result<f64> {
+    pub(super) fn required(&self, key: &'static str, range: &Range, preset: Option<f64>) -> Result<f64> {
         match self.number(key, range)?.or(preset) {
             Some(number) => Ok(number),
             None => Err(self.missing(key, &range.remedy())),
         }
     }
 
-    pub(super) fn required_whole(&mut self, key: &'static str, range: &Range, preset: Option<u32>) -> Result<u32> {
+    pub(super) fn required_whole(&self, key: &'static str, range: &Range, preset: Option<u32>) -> Result<u32> {
         match self.whole(key, range)?.or(preset) {
             Some(number) => Ok(number),
             None => Err(self.missing(key, &range.remedy())),
         }
-    }
-
-    /// Refuses keys that nobody asked for.
-    pub(super) fn finish(self) -> Result<()> {
-        for (key, _) in self.map {
-            if !self.known.contains(&key.get_ref().as_ref()) {
-                let line = line_of(self.text, key.span().start);
-                let place =
-                    Place::line(self.file, line).field(format!("{}.{}", self.name, key.get_ref().escape_debug()));
-                return Err(
-                    place.error("unknown key", format!("the keys of [{}] are {}", self.name, self.known.join(", ")))
-                );
-            }
-        }
-        Ok(())
     }
 }
 

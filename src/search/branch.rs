@@ -104,10 +104,10 @@ impl<'r> Branch<'r> {
         loop {
             while self.work.bound_passes < PASSES && (self.work.bound_passes < FIRST_PASSES || !clock.look()) {
                 let Some(run) = self.cover.next_unsolved(self.target()) else { break };
-                let multipliers = self.cover.solve(self.ranked, run);
+                let (multipliers, take) = self.cover.solve(self.ranked, run);
                 self.work.bound_passes += 1;
                 if self.cover.bound(run) >= self.target() {
-                    self.greedy(self.ranked.run_ends()[run] as usize, &multipliers);
+                    self.greedy(self.ranked.run_ends()[run] as usize, &multipliers, take);
                 }
             }
             let open = self.cover.open(self.target()).filter(|&(run, _)| !self.exhausted[run]);
@@ -129,20 +129,32 @@ impl<'r> Branch<'r> {
         }
     }
 
-    /// Fills a batch of F_d in the order of λ·a; keeps it if it is larger than the best.
-    fn greedy(&mut self, d: usize, multipliers: &Multipliers) {
+    /// Fills a batch of F_d in the order of λ·a, after what the relaxation takes of each kind; keeps it if it is larger
+    /// than the best.
+    fn greedy(&mut self, d: usize, multipliers: &Multipliers, mut take: Vec<u32>) {
         let mut order: Vec<(u128, u32)> =
             (0..d).map(|rank| (multipliers.price(&self.ranked.cost(rank)), rank as u32)).collect();
         order.sort_unstable();
         let mut left = Left(self.ranked.capacities(d));
         let mut batch = Vec::new();
-        for (_, rank) in order {
+        let mut add = |rank: u32| {
             let cost = self.ranked.cost(rank as usize);
-            if left.fits(&cost) {
+            let fits = left.fits(&cost);
+            if fits {
                 left.take(&cost);
                 batch.push(rank);
             }
+            fits
+        };
+        if let Some((_, kind)) = self.ranked.kinds() {
+            order.retain(|&(_, rank)| {
+                let wanted = &mut take[kind[rank as usize] as usize];
+                let taken = *wanted > 0 && add(rank);
+                *wanted -= u32::from(taken);
+                !taken
+            });
         }
+        order.iter().for_each(|&(_, rank)| _ = add(rank));
         if batch.len() as u64 >= self.target() {
             batch.sort_unstable();
             self.best = batch;

@@ -183,8 +183,14 @@ impl Cheapest {
             for (column, &cost) in sorted.iter_mut().zip(&f.cost) {
                 column.insert(column.partition_point(|&c| c < cost), cost);
             }
-            let least = |m: usize| std::array::from_fn(|r| sorted[r][..m].iter().sum());
-            sums.push((0..=sorted[0].len()).map(least).collect());
+            let mut table = Vec::with_capacity(sorted[0].len() + 1);
+            let mut sum = [0; RESOURCES];
+            table.push(sum);
+            table.extend((0..sorted[0].len()).map(|m| {
+                (0..RESOURCES).for_each(|r| sum[r] += sorted[r][m]);
+                sum
+            }));
+            sums.push(table);
         }
         sums.reverse();
         Cheapest { first, sums }

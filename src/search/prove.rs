@@ -16,6 +16,9 @@ const PATIENCE: u64 = 16;
 /// Lagrangian bounds alone do; else the best bound that they give.
 pub fn certify(instance: &Instance, size: u64, complete: bool, work: &mut Work) -> Certificate {
     let lengths = instance.prompt_lengths();
+    if instance.pads_to_longest() && lengths.is_empty() {
+        return join(size, Vec::new());
+    }
     let (Some(&shortest), Some(&longest)) = (lengths.first(), lengths.last()) else {
         let part = additive(instance, size, complete, None, work);
         return join(size, vec![part]);

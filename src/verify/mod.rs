@@ -111,6 +111,7 @@ fn check(
     let in_batch = check_lists(requests, claim)?;
     let physics = Physics::new(scenario);
     physics.check_batch(requests, &claim.scheduled)?;
+    check_integers(problem, &claim.scheduled)?;
     check_usage(&physics, requests, claim)?;
     check_allocations(&physics, requests, claim)?;
     check_rejections(&physics, requests, problem, claim, &in_batch)?;
@@ -147,6 +148,16 @@ fn check_lists(requests: &Requests, claim: &Claim) -> std::result::Result<Vec<bo
         return Err(Failure::new("status", format!("{status} with size {} and bound {}", claim.size, claim.bound)));
     }
     Ok(seen)
+}
+
+/// The batch in the integers of the instance: exact, where the floats of the physics need a tolerance.
+fn check_integers(problem: &Problem, scheduled: &[u32]) -> std::result::Result<(), Failure> {
+    let row = |request: &u32| problem.instance.columns().request.binary_search(request).ok().map(|row| row as u32);
+    match scheduled.iter().map(row).collect::<Option<Vec<u32>>>() {
+        Some(rows) if problem.instance.is_feasible(&rows) => Ok(()),
+        Some(_) => Err(Failure::new("batch", "it does not fit in the integers of the instance")),
+        None => Err(Failure::new("batch", "it holds a request that cannot be served even alone")),
+    }
 }
 
 fn close(a: f64, b: f64) -> bool {

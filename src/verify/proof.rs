@@ -2,7 +2,7 @@
 //! deadline.
 //!
 //! It shares the statement of the problem with the solvers, not their search: it sorts for itself, evaluates UB_λ(d)
-//! for itself, and rules out the exhausted subproblems with a recursion over the requests that is a few lines long.
+//! for itself, and rules out the exhausted subproblems by going over the requests one by one.
 
 use std::time::{Duration, Instant};
 
@@ -26,11 +26,7 @@ pub fn check(instance: &Instance, certificate: &Certificate, limit: Option<Durat
     let end = limit.and_then(|limit| Instant::now().checked_add(limit));
     let sections = &certificate.sections;
     if instance.pads_to_longest() {
-        // Every batch has a longest prompt, which some section must be about.
-        let about = |s: &Section, length: u32| s.padded.is_some_and(|(from, to)| from <= length && length <= to);
-        if let Some(length) = instance.prompt_lengths().into_iter().find(|&l| !sections.iter().any(|s| about(s, l))) {
-            return fail(format!("no section is about batches whose longest prompt has {length} tokens"));
-        }
+        check_ranges(&instance.prompt_lengths(), sections)?;
     } else if sections.len() != 1 || sections[0].padded.is_some() {
         return fail("one section is needed, without padding".to_string());
     }
@@ -43,6 +39,30 @@ pub fn check(instance: &Instance, certificate: &Certificate, limit: Option<Durat
         Checker::new(&additive, certificate.bound, end).check(section)?;
     }
     Ok(())
+}
+
+/// Every batch has a longest prompt, which some section must be about: one sweep over lengths and sections in ascending order.
+fn check_ranges(lengths: &[u32], sections: &[Section]) -> Result<(), Failure> {
+    let longest = lengths.last().copied().unwrap_or(0);
+    let mut ranges: Vec<(u32, u32)> = Vec::with_capacity(sections.len());
+    for section in sections {
+        match section.padded {
+            Some((from, to)) if from <= to && to <= longest => ranges.push((from, to)),
+            range => return fail(format!("there are no prompts of the lengths {range:?}")),
+        }
+    }
+    ranges.sort_unstable();
+    let mut next = 0;
+    for (from, to) in ranges {
+        if lengths.get(next).is_some_and(|&length| length < from) {
+            break;
+        }
+        next = next.max(lengths.partition_point(|&length| length <= to));
+    }
+    match lengths.get(next) {
+        Some(length) => fail(format!("no section is about batches whose longest prompt has {length} tokens")),
+        None => Ok(()),
+    }
 }
 
 fn in_time(end: Option<Instant>) -> Result<(), Failure> {
@@ -169,7 +189,7 @@ impl Checker {
         }
         may.sort_unstable_by_key(|&(loss, _, cost)| (std::cmp::Reverse(loss), cost));
         let mut search = Exhaust { checker: self, may: &may, steps: 0 };
-        search.any(0, need, room, regret, true)
+        search.any(Node { at: 0, need, room, regret, took: true })
     }
 }
 
@@ -179,50 +199,51 @@ struct Exhaust<'c> {
     steps: u64,
 }
 
+/// A node of the search: `need` more requests are wanted from `at` on.
+#[derive(Clone, Copy)]
+struct Node {
+    at: usize,
+    need: usize,
+    room: Cost,
+    regret: u128,
+    /// Whether the request before `at` was taken.
+    took: bool,
+}
+
 impl Exhaust<'_> {
-    /// Whether `need` more requests from `at` on fit in `room` with losses of at most `regret`. `took`: whether the one
-    /// before was taken.
-    fn any(
-        &mut self,
-        mut at: usize,
-        mut need: usize,
-        mut room: Cost,
-        mut regret: u128,
-        mut took: bool,
-    ) -> Result<bool, Failure> {
-        // Recursion only where a request may go either way, so at most MAX_OPEN deep.
-        loop {
+    /// Whether some way from `root` on reaches its size. A stack of the ways not gone yet, at most one per request.
+    fn any(&mut self, root: Node) -> Result<bool, Failure> {
+        let mut open = vec![root];
+        while let Some(node) = open.pop() {
             self.steps += 1;
             if self.steps.is_multiple_of(4096) {
                 in_time(self.checker.end)?;
             }
-            if need == 0 {
+            if node.need == 0 {
                 return Ok(true);
             }
-            let Some(&(loss, wanted, cost)) = self.may.get(at) else { return Ok(false) };
-            if self.may.len() - at < need || !self.cheapest_fit(at, need, &room) {
-                return Ok(false);
+            let Some(&(loss, wanted, cost)) = self.may.get(node.at) else { continue };
+            if self.may.len() - node.at < node.need || !self.cheapest_fit(node.at, node.need, &node.room) {
+                continue;
             }
-            let fits = (0..RESOURCES).all(|r| cost[r] <= room[r]);
-            // Of equal requests the first are taken: one is only taken after its equal before it.
-            let equal_left_out = at > 0 && self.may[at - 1].2 == cost && !took;
             let (take_loss, leave_loss) = if wanted { (0, loss) } else { (loss, 0) };
-            let can_take = fits && !equal_left_out && take_loss <= regret;
-            let can_leave = leave_loss <= regret;
-            let after = std::array::from_fn(|r| room[r].saturating_sub(cost[r]));
-            match (can_take, can_leave) {
-                (false, false) => return Ok(false),
-                (true, false) => (room, regret, need, took) = (after, regret - take_loss, need - 1, true),
-                (false, true) => (regret, took) = (regret - leave_loss, false),
-                (true, true) => {
-                    if self.any(at + 1, need - 1, after, regret - take_loss, true)? {
-                        return Ok(true);
-                    }
-                    (regret, took) = (regret - leave_loss, false);
-                }
+            if leave_loss <= node.regret {
+                open.push(Node { at: node.at + 1, regret: node.regret - leave_loss, took: false, ..node });
             }
-            at += 1;
+            let fits = (0..RESOURCES).all(|r| cost[r] <= node.room[r]);
+            // Of equal requests the first are taken: one is only taken after its equal before it.
+            let equal_left_out = node.at > 0 && self.may[node.at - 1].2 == cost && !node.took;
+            if fits && !equal_left_out && take_loss <= node.regret {
+                open.push(Node {
+                    at: node.at + 1,
+                    need: node.need - 1,
+                    room: std::array::from_fn(|r| node.room[r] - cost[r]),
+                    regret: node.regret - take_loss,
+                    took: true,
+                });
+            }
         }
+        Ok(false)
     }
 
     /// Whether the `need` cheapest of the remaining requests fit, in each resource by itself.

@@ -85,24 +85,32 @@ fn windows_seeds_and_levels() {
         assert!(folder.ok_text(&[verify.as_slice(), &more].concat()).starts_with("verified: "));
     }
     let text = folder.ok_text(&["solve", "--requests", "trace"]);
-    assert!(text.contains("3 of 4 arrivals") && text.contains("synthesised (seed 1)"), "{text}");
+    assert!(
+        text.contains("3 of 4 arrivals")
+            && text.contains("synthesised: deadlines of 0.5 to 2 s")
+            && text.contains("(seed 1)"),
+        "{text}"
+    );
 }
 
 #[test]
 fn an_empty_window_is_an_epoch_without_requests() {
     let folder = Folder::with_epoch();
     folder.write("trace", AZURE);
-    for at in ["0", "9.5", "1000", "9e9"] {
-        let solution = parsed(&folder, &["--at", at]);
-        assert_eq!(
-            (&solution["status"], &solution["size"], &solution["requests"]),
-            (&"optimal".into(), &0.into(), &0.into())
-        );
-        folder.write("solution.json", solution.to_string());
-        let verify =
-            ["verify", "--scenario", "scenario.toml", "--requests", "trace", "--solution", "solution.json", "--at", at];
-        assert!(folder.ok_text(&verify).starts_with("verified: 0 requests"));
-        assert!(folder.ok_text(&["solve", "--requests", "trace", "--at", at]).contains("scheduled 0 of 0 requests"));
+    let at = "9.5";
+    let solution = parsed(&folder, &["--at", at]);
+    assert_eq!(
+        (&solution["status"], &solution["size"], &solution["requests"]),
+        (&"optimal".into(), &0.into(), &0.into())
+    );
+    folder.write("solution.json", solution.to_string());
+    let verify =
+        ["verify", "--scenario", "scenario.toml", "--requests", "trace", "--solution", "solution.json", "--at", at];
+    assert!(folder.ok_text(&verify).starts_with("verified: 0 requests"));
+    assert!(folder.ok_text(&["solve", "--requests", "trace", "--at", at]).contains("scheduled 0 of 0 requests"));
+    for outside in ["0", "1000", "9e9"] {
+        let message = folder.refused(&["solve", "--requests", "trace", "--at", outside]);
+        assert!(message.starts_with("--at: the epoch before"), "{message}");
     }
 }
 
