@@ -3,7 +3,7 @@
 //! All return rows of a feasible batch. Under padding to the longest prompt the padding of the whole batch grows as
 //! longer prompts join, and is charged to every request.
 
-use crate::instance::{Instance, Usage};
+use crate::instance::{Instance, Running, Usage};
 
 /// Takes the requests of `order` one after another while they fit; one that does not fit is passed over.
 pub fn greedy(instance: &Instance, order: &[u32]) -> Vec<u32> {
@@ -88,35 +88,21 @@ fn order_by(instance: &Instance, key: impl Fn(usize) -> u64) -> Vec<u32> {
 
 /// A feasible batch as it grows.
 struct Batch<'i> {
-    instance: &'i Instance,
     rows: Vec<u32>,
-    usage: Usage,
-    budget: u64,
-    longest: Option<u32>,
+    running: Running<'i>,
 }
 
 impl<'i> Batch<'i> {
     fn new(instance: &'i Instance) -> Self {
-        let longest = instance.pads_to_longest().then_some(0);
-        Batch { instance, rows: Vec::new(), usage: Usage::default(), budget: u64::MAX, longest }
+        Batch { rows: Vec::new(), running: Running::new(instance) }
     }
 
     fn try_add(&mut self, row: u32) -> bool {
-        let at = row as usize;
-        let longest = self.longest.max(self.instance.prompt_tokens(at));
-        let before = if longest == self.longest {
-            self.usage
-        } else {
-            // The padding grows for all: their costs are summed anew.
-            let padded = self.rows.iter().map(|&r| self.instance.row_padded(r as usize, longest));
-            padded.fold(Usage::default(), Usage::plus)
-        };
-        let usage = before.plus(self.instance.row_padded(at, longest));
-        let budget = self.budget.min(self.instance.columns().budget[at]);
-        let fits = self.instance.fits(usage, budget);
+        let next = self.running.with(row);
+        let fits = next.broken() == [false; 4];
         if fits {
             self.rows.push(row);
-            (self.usage, self.budget, self.longest) = (usage, budget, longest);
+            self.running = next;
         }
         fits
     }

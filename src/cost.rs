@@ -70,6 +70,15 @@ impl Transformer {
         self.layers * ((n - 1) * (self.linear_flops + 4 * s * self.query_width) + 2 * (n - 1) * n * self.query_width)
     }
 
+    /// FLOP of a batch of `count` requests that are all padded to `prompt`, from Σ n_i and Σ n_i (n_i − 1).
+    pub fn batch_flops(&self, prompt: u32, count: u64, outputs: u64, pairs: u128) -> u128 {
+        let (s, count) = (u128::from(prompt), u128::from(count));
+        let tokens = u128::from(outputs) - count;
+        let prefill = count * (s * self.linear_flops + 4 * s * s * self.query_width);
+        let decode = tokens * (self.linear_flops + 4 * s * self.query_width) + 2 * pairs * self.query_width;
+        self.layers * (prefill + decode)
+    }
+
     /// FLOP of one request: both stages.
     pub fn flops(&self, prompt: u32, output: u32) -> u128 {
         self.prefill_flops(prompt) + self.decode_flops(prompt, output)
@@ -200,6 +209,16 @@ mod tests {
         assert_eq!(a.kv_bytes_per_token(), 4 * b.kv_bytes_per_token());
         let per_layer_and_token = 2 * 2 * 4096 * (4096 - 1024);
         assert_eq!(a.prefill_flops(3) - b.prefill_flops(3), 3 * 32 * per_layer_and_token);
+    }
+
+    #[test]
+    fn a_batch_costs_the_sum_of_its_requests() {
+        let t = Transformer::new(&preset::model("qwen2.5-7b").unwrap());
+        let outputs = [1u32, 7, 512, 100_000];
+        let sum: u128 = outputs.iter().map(|&n| t.flops(300, n)).sum();
+        let pairs = outputs.iter().map(|&n| u128::from(n) * u128::from(n - 1)).sum();
+        assert_eq!(t.batch_flops(300, 4, outputs.iter().map(|&n| u64::from(n)).sum(), pairs), sum);
+        assert_eq!(t.batch_flops(300, 0, 0, 0), 0);
     }
 
     #[test]

@@ -3,12 +3,10 @@
 //! In: scenario, requests, [`Problem`] and [`Solution`]. Out: [`Outcome`], which is the JSON contract field by field.
 //! Its numbers are physical ones again, computed from the cost model and not from the rounded integers.
 
-use std::collections::HashMap;
-
 use crate::certificate::{Certificate, Solution, Status, Work};
 use crate::cost::{Link, Transformer, watts};
 use crate::error::Result;
-use crate::instance::{Change, Instance, Problem, Reason, Usage, changes};
+use crate::instance::{Change, Instance, Problem, Reason, Running, changes};
 use crate::rank::RESOURCES;
 use crate::scenario::{Padding, Scenario};
 use crate::workload::{Request, Requests};
@@ -175,30 +173,13 @@ pub fn names(constraints: [bool; RESOURCES]) -> Vec<&'static str> {
 
 /// Each row outside the batch, with the constraints that would break if it joined.
 fn crowded_out(instance: &Instance, rows: &[u32]) -> Vec<(u32, [bool; RESOURCES])> {
-    let budgets = &instance.columns().budget;
-    let budget = rows.iter().map(|&row| budgets[row as usize]).min().unwrap_or(u64::MAX);
-    let longest = rows.iter().filter_map(|&row| instance.prompt_tokens(row as usize)).max();
-    let capacity = instance.capacity();
-    // The usage of the batch by the longest prompt that it is padded to; one entry where costs are additive.
-    let mut usage_by_padding: HashMap<Option<u32>, Usage> = HashMap::new();
+    let batch = rows.iter().fold(Running::new(instance), |batch, &row| batch.with(row));
     let mut members = rows.iter().peekable();
     let mut out = Vec::with_capacity(instance.len() - rows.len());
     for row in 0..instance.len() as u32 {
-        if members.next_if(|&&member| member == row).is_some() {
-            continue;
+        if members.next_if(|&&member| member == row).is_none() {
+            out.push((row, batch.with(row).broken()));
         }
-        let padding = longest.max(instance.prompt_tokens(row as usize));
-        let batch = *usage_by_padding.entry(padding).or_insert_with(|| {
-            rows.iter().map(|&r| instance.row_padded(r as usize, padding)).fold(Usage::default(), Usage::plus)
-        });
-        let with = batch.plus(instance.row_padded(row as usize, padding));
-        let blocked = [
-            with.uplink > capacity.uplink,
-            with.downlink > capacity.downlink,
-            with.kv_tokens > capacity.kv_tokens,
-            with.compute > budget.min(budgets[row as usize]),
-        ];
-        out.push((row, blocked));
     }
     out
 }

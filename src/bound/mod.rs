@@ -146,16 +146,22 @@ impl Cover {
         (multipliers, take)
     }
 
-    /// Solves linear programs until every run open at `target` is solved, `passes` are spent, or `patience` passes in a
-    /// row have not lowered the largest bound. Returns the passes made.
-    pub fn tighten(&mut self, ranked: &Ranked, target: u64, passes: u64, patience: u64) -> u64 {
+    /// Solves linear programs until every run open at `target` is solved, `passes` are spent, `patience` passes in a row
+    /// have not lowered the largest bound, or `stop` says so. Returns the passes made.
+    pub fn tighten(
+        &mut self,
+        ranked: &Ranked,
+        target: u64,
+        (passes, patience): (u64, u64),
+        mut stop: impl FnMut(u64) -> bool,
+    ) -> u64 {
         let (mut lowest, mut since) = (u64::MAX, 0);
         for made in 0..passes {
             let largest = self.bound.iter().copied().max().unwrap_or(0);
             if largest < lowest {
                 (lowest, since) = (largest, made);
             }
-            if made - since >= patience {
+            if made - since >= patience || stop(made) {
                 return made;
             }
             match self.next_unsolved(target) {

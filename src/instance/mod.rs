@@ -210,11 +210,6 @@ impl Instance {
         }
     }
 
-    /// The prompt length of a row, where it matters: in an instance that pads to the longest.
-    pub(crate) fn prompt_tokens(&self, row: usize) -> Option<u32> {
-        self.lengths.as_ref().map(|l| l.prompt[row])
-    }
-
     /// Whether `rows` are a feasible batch: (2b)–(2d) and the tightest deadline among them.
     pub fn is_feasible(&self, rows: &[u32]) -> bool {
         let budget = rows.iter().map(|&row| self.columns.budget[row as usize]).min().unwrap_or(MAX_SUM);
@@ -227,6 +222,53 @@ impl Instance {
             && usage.downlink <= self.capacity.downlink
             && usage.kv_tokens <= self.capacity.kv_tokens
             && usage.compute <= budget
+    }
+}
+
+/// A batch as it grows: its costs with one request more, in constant time whatever the padding.
+///
+/// Under padding to the longest prompt the compute is summed in FLOP and then converted, which with coarse units may
+/// come out at most one unit per request above [`Instance::usage`]: a batch that fits here fits there.
+#[derive(Debug, Clone)]
+pub(crate) struct Running<'i> {
+    instance: &'i Instance,
+    usage: Usage,
+    budget: u64,
+    longest: u32,
+    count: u64,
+    /// Σ n_i and Σ n_i (n_i − 1).
+    outputs: (u64, u128),
+}
+
+impl<'i> Running<'i> {
+    /// The empty batch.
+    pub(crate) fn new(instance: &'i Instance) -> Self {
+        Running { instance, usage: Usage::default(), budget: u64::MAX, longest: 0, count: 0, outputs: (0, 0) }
+    }
+
+    /// The batch with `row` added.
+    pub(crate) fn with(&self, row: u32) -> Self {
+        let row = row as usize;
+        let mut next = Running { count: self.count + 1, usage: self.usage.plus(self.instance.row(row)), ..*self };
+        next.budget = self.budget.min(self.instance.columns.budget[row]);
+        if let Some(l) = &self.instance.lengths {
+            let n = l.output[row];
+            next.longest = self.longest.max(l.prompt[row]);
+            next.outputs.0 += u64::from(n);
+            next.outputs.1 += u128::from(n) * u128::from(n - 1);
+            let flops = l.transformer.batch_flops(next.longest, next.count, next.outputs.0, next.outputs.1);
+            // A sum of numbers that are each rounded up is below the sum, rounded down, plus one for each.
+            let rounding = if l.flop_shift == 0 { 0 } else { next.count };
+            next.usage.kv_tokens = next.count * u64::from(next.longest) + next.outputs.0;
+            next.usage.compute = convert::compute_units(flops, l.flop_shift).saturating_add(rounding);
+        }
+        next
+    }
+
+    /// Which of uplink, downlink, KV cache and deadline the batch breaks.
+    pub(crate) fn broken(&self) -> [bool; 4] {
+        let (u, c) = (self.usage, self.instance.capacity);
+        [u.uplink > c.uplink, u.downlink > c.downlink, u.kv_tokens > c.kv_tokens, u.compute > self.budget]
     }
 }
 

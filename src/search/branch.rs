@@ -30,47 +30,79 @@ pub fn solve(instance: &Instance, clock: &mut Clock) -> Solution {
 /// the bound suffices.
 fn over_lengths(instance: &Instance, clock: &mut Clock) -> Solution {
     let lengths = instance.prompt_lengths();
-    let mut best: Vec<u32> = baseline::shortest_first(instance);
     let mut work = Work::default();
+    let mut best = first_batch(instance, &lengths, clock, &mut work);
     let mut parts: Vec<(u64, Section)> = Vec::new();
-    // Ranges of indices into `lengths` still to settle; the longest prompts first, since they admit the most requests.
-    let mut ranges = if lengths.is_empty() { vec![] } else { vec![(0, lengths.len() - 1)] };
-    while let Some((low, high)) = ranges.pop() {
+    // Ranges that were split, with what bounds them whole: all there is when the time ends before their halves are looked at.
+    let mut split: Vec<(u64, Section)> = Vec::new();
+    let mut fallen_back: Vec<usize> = Vec::new();
+    // Ranges of indices into `lengths` still to settle, with the range they are a half of; the longest prompts first,
+    // since they admit the most requests.
+    let mut ranges = if lengths.is_empty() { vec![] } else { vec![(0, lengths.len() - 1, None)] };
+    while let Some((low, high, half_of)) = ranges.pop() {
+        if let (Some(whole), true) = (half_of, clock.look()) {
+            fallen_back.push(whole);
+            continue;
+        }
         let padded = (lengths[low], lengths[high]);
         let additive = instance.padded(padded.0, padded.1);
         let ranked = Ranked::new(&additive);
         let mut state = Branch::new(&ranked, best.len() as u64);
-        let exact = low == high;
-        if exact {
+        if low == high {
             state.run(clock);
             if state.best.len() > best.len() {
                 best = original_rows(instance, &additive, &ranked.rows(&state.best));
             }
         } else {
-            // Even when the time is over: a range that nothing bounds would make the bound of all the rest worthless.
-            let passes = if clock.look() { FIRST_PASSES } else { PASSES };
-            state.work.bound_passes += state.cover.tighten(&ranked, best.len() as u64 + 1, passes, passes);
+            let limits = (PASSES, RANGE_PATIENCE);
+            let stop = |made| made >= FIRST_PASSES && clock.look();
+            state.work.bound_passes += state.cover.tighten(&ranked, best.len() as u64 + 1, limits, stop);
         }
         work.add(&state.work);
         let (bound, section) = state.section(best.len() as u64, Some(padded));
-        // Once stopped, a range is as good as its bound; splitting it further would take time that is over.
-        if exact || bound <= best.len() as u64 || clock.look() {
-            work.stopped |= bound > best.len() as u64;
+        if low == high || bound <= best.len() as u64 {
             parts.push((bound, section));
         } else {
             let middle = low + (high - low) / 2;
-            ranges.push((low, middle));
-            ranges.push((middle + 1, high));
+            ranges.push((low, middle, Some(split.len())));
+            ranges.push((middle + 1, high, Some(split.len())));
+            split.push((bound, section));
         }
     }
+    fallen_back.sort_unstable();
+    fallen_back.dedup();
+    parts.extend(fallen_back.into_iter().map(|whole| split[whole].clone()));
     let certificate = prove::join(best.len() as u64, parts);
+    work.stopped = certificate.bound > best.len() as u64;
     Solution { rows: best, certificate, work }
+}
+
+/// A batch to start from: greedy batches of a few lengths of the longest prompt, the longest of all first.
+fn first_batch(instance: &Instance, lengths: &[u32], clock: &mut Clock, work: &mut Work) -> Vec<u32> {
+    let mut best = baseline::shortest_first(instance);
+    for eighth in (1..=8).rev() {
+        let Some(&length) = (lengths.len() * eighth / 8).checked_sub(1).and_then(|at| lengths.get(at)) else { break };
+        if eighth < 8 && clock.look() {
+            break;
+        }
+        let additive = instance.padded(length, length);
+        let ranked = Ranked::new(&additive);
+        let mut state = Branch::new(&ranked, best.len() as u64);
+        state.bound(FIRST_PASSES, clock);
+        if state.best.len() > best.len() {
+            best = original_rows(instance, &additive, &ranked.rows(&state.best));
+        }
+        work.add(&state.work);
+    }
+    best
 }
 
 /// At most this many linear programs for one instance; deadlines still open then are left to the search.
 const PASSES: u64 = 1000;
 /// So many are solved, with their greedy batches, however little time there is: whoever asks gets a batch and a bound.
 const FIRST_PASSES: u64 = 8;
+/// A range of lengths is given up, and split, when this many linear programs in a row have not lowered its bound.
+const RANGE_PATIENCE: u64 = 16;
 
 struct Branch<'r> {
     ranked: &'r Ranked,
@@ -100,16 +132,21 @@ impl<'r> Branch<'r> {
         self.incumbent.max(self.best.len() as u64) + 1
     }
 
+    /// Solves linear programs, at most `passes`, until every deadline is bounded or solved; tries a greedy batch at each.
+    fn bound(&mut self, passes: u64, clock: &mut Clock) {
+        while self.work.bound_passes < passes && (self.work.bound_passes < FIRST_PASSES || !clock.look()) {
+            let Some(run) = self.cover.next_unsolved(self.target()) else { break };
+            let (multipliers, take) = self.cover.solve(self.ranked, run);
+            self.work.bound_passes += 1;
+            if self.cover.bound(run) >= self.target() {
+                self.greedy(self.ranked.run_ends()[run] as usize, &multipliers, take);
+            }
+        }
+    }
+
     fn run(&mut self, clock: &mut Clock) {
         loop {
-            while self.work.bound_passes < PASSES && (self.work.bound_passes < FIRST_PASSES || !clock.look()) {
-                let Some(run) = self.cover.next_unsolved(self.target()) else { break };
-                let (multipliers, take) = self.cover.solve(self.ranked, run);
-                self.work.bound_passes += 1;
-                if self.cover.bound(run) >= self.target() {
-                    self.greedy(self.ranked.run_ends()[run] as usize, &multipliers, take);
-                }
-            }
+            self.bound(PASSES, clock);
             let open = self.cover.open(self.target()).filter(|&(run, _)| !self.exhausted[run]);
             let Some((run, _)) = open.max_by_key(|&(run, bound)| (bound, std::cmp::Reverse(run))) else { return };
             if clock.look() {

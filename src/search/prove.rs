@@ -55,7 +55,7 @@ fn additive(
     let ranked = Ranked::new(instance);
     let mut cover = Cover::new(&ranked);
     let patience = if complete { PASSES } else { PATIENCE };
-    work.bound_passes += cover.tighten(&ranked, size + 1, PASSES, patience);
+    work.bound_passes += cover.tighten(&ranked, size + 1, (PASSES, patience), |_| false);
     section(&ranked, &cover, size, padded, |_| complete)
 }
 
