@@ -13,17 +13,17 @@ use dftsp::rank::Ranked;
 use dftsp::search::Limits;
 use dftsp::solver::Solver;
 use dftsp::verify::proof;
-use dftsp::workload::synthesis::RowRng;
+use dftsp::workload::synthesis::{ChannelModel, RowRng};
 
-fn instance(family: Family, requests: u64) -> Instance {
-    let generator = Generator::new(Spec { requests, ..Spec::new(family) }).unwrap();
+fn instance(family: Family, channel: ChannelModel, requests: u64) -> Instance {
+    let generator = Generator::new(Spec { requests, channel, ..Spec::new(family) }).unwrap();
     Problem::new(generator.scenario(), &generator.requests().unwrap()).unwrap().instance
 }
 
 fn bound_pass(c: &mut Criterion) {
     let mut group = c.benchmark_group("bound_pass");
     for requests in [1_000, 100_000, 1_000_000] {
-        let ranked = Ranked::new(&instance(Family::Binding, requests));
+        let ranked = Ranked::new(&instance(Family::Binding, ChannelModel::Rayleigh, requests));
         let share = 0.25 / ranked.len() as f64;
         let capacities = ranked.capacities(ranked.len() / 2);
         let multipliers = Multipliers::from_real(capacities.map(|b| share * ranked.len() as f64 / b as f64));
@@ -38,18 +38,22 @@ fn bound_pass(c: &mut Criterion) {
 fn solve(c: &mut Criterion) {
     let mut group = c.benchmark_group("solve");
     group.sample_size(20);
-    for (solver, family, requests) in [
-        (Solver::Branch, Family::Binding, 100),
-        (Solver::Branch, Family::Binding, 500),
-        (Solver::Branch, Family::Binding, 10_000),
-        (Solver::Branch, Family::Binding, 100_000),
-        (Solver::Branch, Family::Binding, 1_000_000),
-        (Solver::Branch, Family::Paper, 500),
-        (Solver::Algorithm1 { prune: true }, Family::Paper, 100),
-        (Solver::FirstCome, Family::Binding, 10_000),
+    let (fading, shared) = (ChannelModel::Rayleigh, ChannelModel::Shared);
+    for (solver, family, channel, requests) in [
+        (Solver::Branch, Family::Binding, fading, 100),
+        (Solver::Branch, Family::Binding, fading, 500),
+        (Solver::Branch, Family::Binding, fading, 10_000),
+        (Solver::Branch, Family::Binding, fading, 100_000),
+        (Solver::Branch, Family::Binding, fading, 1_000_000),
+        (Solver::Branch, Family::Binding, shared, 500),
+        (Solver::Branch, Family::Binding, shared, 1_000_000),
+        (Solver::Branch, Family::Paper, shared, 500),
+        (Solver::Algorithm1 { prune: true }, Family::Paper, shared, 100),
+        (Solver::FirstCome, Family::Binding, fading, 10_000),
     ] {
-        let instance = instance(family, requests);
-        let name = format!("{solver}/{}", if family == Family::Paper { "paper" } else { "binding" });
+        let instance = instance(family, channel, requests);
+        let family = if family == Family::Paper { "paper" } else { "binding" };
+        let name = format!("{solver}/{family}/{}", if channel == shared { "shared" } else { "fading" });
         group.throughput(Throughput::Elements(requests));
         group.bench_with_input(BenchmarkId::new(name, requests), &instance, |b, instance| {
             b.iter(|| solver.solve(black_box(instance), Limits::default()));
@@ -73,11 +77,11 @@ fn sort(c: &mut Criterion) {
 }
 
 fn verify(c: &mut Criterion) {
-    let instance = instance(Family::Binding, 10_000);
+    let instance = instance(Family::Binding, ChannelModel::Rayleigh, 10_000);
     let solution = Solver::Branch.solve(&instance, Limits::default());
     assert_eq!(solution.status(), Status::Optimal);
     c.bench_function("verify/certificate/10000", |b| {
-        b.iter(|| proof::check(black_box(&instance), &solution.certificate, None).unwrap());
+        b.iter(|| proof::check(black_box(&instance), &solution.certificate, None, |_, _| Ok(())).unwrap());
     });
 }
 

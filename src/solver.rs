@@ -13,7 +13,8 @@ use crate::search::{Clock, Limits, algorithm1, branch, brute_force, exhaustive, 
 pub enum Solver {
     /// The plain exact solver: bounds for all deadlines, then branching. The default.
     Branch,
-    /// Algorithm 1 of the paper (DFTSP), with or without its pruning.
+    /// Algorithm 1 of the paper (DFTSP), with or without its pruning. Exact where all users share one channel gain; its
+    /// batch is called optimal only where that, or a Lagrangian bound, proves it.
     Algorithm1 {
         /// Whether branches that cannot reach z are skipped.
         prune: bool,

@@ -5,14 +5,18 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::{Channel, Rng, largest_batch, random_epoch, random_instance};
 use dftsp::certificate::Status;
+use dftsp::generate::{Family, Generator, Lengths, Spec};
 use dftsp::instance::{Capacity, Columns, Instance, MAX_SUM, Problem};
 use dftsp::outcome::{Outcome, Provenance};
 use dftsp::scenario::Padding;
 use dftsp::search::Limits;
 use dftsp::solver::Solver;
 use dftsp::verify::{self, Claim};
+use dftsp::workload::synthesis::ChannelModel;
 
 const NO_LIMIT: Limits = Limits { time: None };
 
@@ -35,7 +39,7 @@ fn check(instance: &Instance, solver: Solver, optimum: usize, promised: bool, se
     if promised {
         assert_eq!((solution.rows.len(), solution.status()), (optimum, Status::Optimal), "{}", context());
     }
-    let proof = verify::proof::check(instance, &solution.certificate, None);
+    let proof = verify::proof::check(instance, &solution.certificate, None, |_, _| Ok(()));
     assert_eq!(proof, Ok(()), "{}", context());
 }
 
@@ -121,6 +125,48 @@ fn outcomes_of_random_epochs_verify() {
         proven_sizes[kind] += optimum;
     }
     assert!(proven_sizes.iter().all(|&sum| sum > 1000), "the epochs are too scarce to test anything: {proven_sizes:?}");
+}
+
+/// However little time there is, the exact solvers give a batch and a bound at least as good as the greedy ones, in time.
+#[test]
+fn time_limits_are_kept_and_cost_neither_batch_nor_bound() {
+    for (padding, requests) in [(Padding::Fixed(512), 20_000), (Padding::Longest, 5_000), (Padding::None, 20_000)] {
+        for lengths in [Lengths::paper(), Lengths::Continuous] {
+            let base = Spec { requests, padding, seed: 3, ..Spec::new(Family::Binding) };
+            let generator = Generator::new(Spec { lengths, ..base }).unwrap();
+            let instance = Problem::new(generator.scenario(), &generator.requests().unwrap()).unwrap().instance;
+            let greedy = [Solver::ShortestFirst, Solver::FirstCome, Solver::EarliestDeadline]
+                .map(|solver| solver.solve(&instance, NO_LIMIT));
+            let bound = greedy.iter().map(|s| s.certificate.bound).min().unwrap();
+            for (limit, solver) in
+                [(0.0, Solver::Branch), (0.3, Solver::Branch), (0.3, Solver::Algorithm1 { prune: true })]
+            {
+                let start = Instant::now();
+                let solution = solver.solve(&instance, Limits { time: Some(Duration::from_secs_f64(limit)) });
+                // Generous: what is kept is the order of magnitude, on a machine that does other things too.
+                assert!(start.elapsed().as_secs_f64() < limit + 5.0, "{solver} {padding:?}: {:?}", start.elapsed());
+                assert!(solution.rows.len() >= greedy[0].rows.len(), "{solver} {padding:?}");
+                if solver == Solver::Branch {
+                    assert!(solution.certificate.bound <= bound, "{solver} {padding:?} {limit}");
+                    assert!(greedy.iter().all(|s| s.rows.len() <= solution.rows.len()), "{solver} {padding:?}");
+                }
+                assert_eq!(verify::proof::check(&instance, &solution.certificate, None, |_, _| Ok(())), Ok(()));
+            }
+        }
+    }
+}
+
+/// Few kinds of requests and very many of each: what a shared channel gives.
+#[test]
+fn large_instances_of_few_kinds_are_proven() {
+    for seed in 1..=3 {
+        let base = Spec { requests: 50_000, seed, ..Spec::new(Family::Binding) };
+        let generator = Generator::new(Spec { channel: ChannelModel::Shared, ..base }).unwrap();
+        let instance = Problem::new(generator.scenario(), &generator.requests().unwrap()).unwrap().instance;
+        let solution = Solver::Branch.solve(&instance, NO_LIMIT);
+        assert_eq!(solution.status(), Status::Optimal);
+        assert!(instance.is_feasible(&solution.rows));
+    }
 }
 
 /// `n` requests with equal costs and budgets.

@@ -7,15 +7,16 @@ mod common;
 use common::{Channel, Rng, random_epoch};
 use dftsp::bound::Multipliers;
 use dftsp::certificate::Certificate;
+use dftsp::cost::{Link, watts};
 use dftsp::generate::{Family, Generator, Spec};
 use dftsp::instance::{Problem, Reason};
-use dftsp::outcome::{Outcome, Provenance};
+use dftsp::outcome::{Allocation, Outcome, Provenance};
 use dftsp::scenario::{Padding, Scenario};
 use dftsp::search::Limits;
 use dftsp::solver::Solver;
 use dftsp::verify::{self, Claim, proof};
-use dftsp::workload::Requests;
 use dftsp::workload::synthesis::ChannelModel;
+use dftsp::workload::{Request, Requests};
 
 fn claim(scenario: &Scenario, requests: &Requests) -> Claim {
     let problem = Problem::new(scenario, requests).unwrap();
@@ -68,6 +69,30 @@ fn every_mutation_of_a_solution_is_named() {
     }
 }
 
+/// A batch that is too large by less than the tolerance of floats is refused by the integers.
+#[test]
+fn a_batch_over_the_band_by_a_hair_is_refused() {
+    let mut scenario = Scenario::paper();
+    let request = Request { deadline_s: 10.0, ..Request::new(512, 128) };
+    let share = Link::uplink(&scenario).share(512, watts(request.uplink_power_dbm), request.channel_power_gain);
+    // Twice the share is the band and 6·10⁻¹⁰ of it.
+    scenario.epoch.uplink_slot_s *= 2.0 * share / (1.0 + 6e-10);
+    let mut requests = Requests::new();
+    requests.push("a", request).unwrap();
+    requests.push("b", request).unwrap();
+    let one = claim(&scenario, &requests);
+    assert_eq!((one.size, failing(&scenario, &requests, &one)), (1, None));
+    let both = Claim {
+        size: 2,
+        bound: 2,
+        scheduled: vec![0, 1],
+        rejected: vec![],
+        allocations: [0, 1].map(|request| Allocation { request, uplink: 0.5, downlink: 0.5 }).to_vec(),
+        ..one
+    };
+    assert_eq!(failing(&scenario, &requests, &both), Some("batch"));
+}
+
 /// One request more, or one exchanged for another, breaks the constraint that the verifier names; a smaller batch is
 /// not optimal.
 #[test]
@@ -95,7 +120,7 @@ fn batches_that_do_not_fit_are_refused_by_the_physics() {
             (mutated.size, mutated.bound, mutated.certificate.bound) =
                 (mutated.size - 1, mutated.bound - 1, mutated.bound - 1);
             let problem = Problem::new(&scenario, &requests).unwrap();
-            assert!(proof::check(&problem.instance, &mutated.certificate, None).is_err(), "seed {seed}");
+            assert!(proof::check(&problem.instance, &mutated.certificate, None, |_, _| Ok(())).is_err(), "seed {seed}");
             assert!(failing(&scenario, &requests, &mutated).is_some());
         }
     }
@@ -126,11 +151,11 @@ fn every_mutation_of_a_certificate_is_refused() {
             continue;
         }
         let valid = Solver::Branch.solve(&instance, Limits::default()).certificate;
-        assert_eq!(proof::check(&instance, &valid, None), Ok(()));
+        assert_eq!(proof::check(&instance, &valid, None, |_, _| Ok(())), Ok(()));
         let refused = |mutate: &dyn Fn(&mut Certificate)| {
             let mut mutated = valid.clone();
             mutate(&mut mutated);
-            let verdict = proof::check(&instance, &mutated, None);
+            let verdict = proof::check(&instance, &mutated, None, |_, _| Ok(()));
             assert!(verdict.is_err(), "seed {seed}\n{valid:?}\n{mutated:?}");
         };
         if valid.bound > 0 {

@@ -17,8 +17,8 @@ use crate::rank::{RESOURCES, Ranked};
 pub struct Relaxation {
     /// The best λ.
     pub lambda: [f64; RESOURCES],
-    /// Where requests are of few kinds: how many of each kind an optimal vertex takes whole. Requests of one kind tie at
-    /// every λ, so that λ alone would not tell.
+    /// Where requests are of few kinds: how many of each kind an optimal vertex takes whole. Requests of one kind tie
+    /// at every λ, so that λ alone would not tell.
     pub take: Vec<u32>,
 }
 

@@ -5,9 +5,9 @@
 //! a_i. The first sum is at most the positive parts over F_d, the second at most λ·(U, W, K, e_d). ∎
 //!
 //! The multipliers are integers over a common power of two, and the sums are exact in 128 bits, so no rounding enters a
-//! bound: any λ that the floating-point linear program ([`lp`]) proposes is a valid one, good or bad.
+//! bound: any λ that the floating-point linear program (in `lp`) proposes is a valid one, good or bad.
 
-pub mod lp;
+pub(crate) mod lp;
 
 use crate::rank::{COMPUTE, RESOURCES, Ranked};
 
@@ -91,7 +91,7 @@ impl Multipliers {
 
 /// The pointwise minimum of the bounds of all λ tried.
 #[derive(Debug, Clone)]
-pub struct Cover {
+pub(crate) struct Cover {
     multipliers: Vec<Multipliers>,
     /// Best bound of each run.
     bound: Vec<u64>,
@@ -129,8 +129,8 @@ impl Cover {
             .map(|(run, _)| run)
     }
 
-    /// Solves the linear program of `run` and lowers every bound that its λ improves. Returns λ, and how many requests of
-    /// each kind an optimal vertex takes whole (see [`lp::Relaxation`]).
+    /// Solves the linear program of `run` and lowers every bound that its λ improves. Returns λ, and how many requests
+    /// of each kind an optimal vertex takes whole (see [`lp::Relaxation`]).
     pub fn solve(&mut self, ranked: &Ranked, run: usize) -> (Multipliers, Vec<u32>) {
         let lp::Relaxation { lambda, take } = lp::relax(ranked, ranked.run_ends()[run] as usize, self.warm);
         self.warm = lambda;
@@ -146,8 +146,8 @@ impl Cover {
         (multipliers, take)
     }
 
-    /// Solves linear programs until every run open at `target` is solved, `passes` are spent, `patience` passes in a row
-    /// have not lowered the largest bound, or `stop` says so. Returns the passes made.
+    /// Solves linear programs until every run open at `target` is solved, `passes` are spent, `patience` passes in a
+    /// row have not lowered the largest bound, or `stop` says so. Returns the passes made.
     pub fn tighten(
         &mut self,
         ranked: &Ranked,

@@ -10,7 +10,7 @@
 //!
 //! Rounding up adds at most one unit a request, below 2³⁰ in all, and 2⁶¹ + 2³⁰ < 2⁶²: the invariant of [`Instance`].
 
-use super::reject::{Reason, Rejection};
+use super::reason::{Reason, Rejection};
 use super::{Capacity, Columns, Instance, Lengths, MAX_SUM};
 use crate::cost::{Link, Transformer, watts};
 use crate::error::{Place, Result};
@@ -23,9 +23,10 @@ const MAX_BAND_BITS: u32 = 52;
 const SUM_BITS: u32 = 61;
 /// A share or a budget computed in floats is within this relative distance of the real number.
 ///
-/// The largest error is that of a power in watts, 10^((dBm − 30)/10): rounding the exponent, at most 33 in size, errs by up to
-/// 66·2⁻⁵³, which the power magnifies by ln 10 to 76 ε. A share takes two of them (signal and noise), since ln(1 + x) errs
-/// relatively by no more than x does, and about ten further steps of at most 1 ε each: below 170 ε in all.
+/// The largest error is that of a power in watts, 10^((dBm − 30)/10): rounding the exponent, at most 33 in size, errs
+/// by up to 66·2⁻⁵³, which the power magnifies by ln 10 to 76 ε. A share takes two of them (signal and noise), since
+/// ln(1 + x) errs relatively by no more than x does, and about ten further steps of at most 1 ε each: below 170 ε in
+/// all.
 const FLOAT_MARGIN: f64 = 512.0 * f64::EPSILON;
 
 /// The units of an instance's columns.

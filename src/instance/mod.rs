@@ -8,11 +8,13 @@
 //! column over the whole instance is at most [`MAX_SUM`] = 2⁶²**. So a sum over any batch fits in `u64` with two bits
 //! to spare, and no solver needs a checked addition.
 
+mod change;
 mod convert;
-mod reject;
+mod reason;
 
+pub use change::{Change, changes};
 pub use convert::{Problem, Units};
-pub use reject::{Change, Reason, Rejection, changes};
+pub use reason::{Reason, Rejection};
 
 use crate::cost::Transformer;
 use crate::error::{Error, Result};

@@ -1,18 +1,18 @@
 //! The searches, and the proof that each hands over with its batch.
 //!
 //! In: an [`Instance`]. Out: a [`Solution`]. The parts:
-//! - [`branch`]: the plain exact solver for any instance of small or medium size (the default until the flattened
+//! - `branch`: the plain exact solver for any instance of small or medium size (the default until the flattened
 //!   search);
-//! - [`algorithm1`]: the paper's DFTSP, verbatim;
-//! - [`brute_force`]: every batch, pruned by nothing but feasibility and size;
-//! - [`leaf`]: one subproblem (z, d), searched request by request within its loss budget;
-//! - [`prove`]: turns what a search found into a certificate.
+//! - `algorithm1`: the paper's DFTSP, verbatim;
+//! - `brute_force`: every batch, pruned by nothing but feasibility and size;
+//! - `leaf`: one subproblem (z, d), searched request by request within its loss budget;
+//! - `prove`: turns what a search found into a certificate.
 
-pub mod algorithm1;
-pub mod branch;
-pub mod brute_force;
-pub mod leaf;
-pub mod prove;
+pub(crate) mod algorithm1;
+pub(crate) mod branch;
+pub(crate) mod brute_force;
+pub(crate) mod leaf;
+pub(crate) mod prove;
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ pub struct Limits {
 
 /// A running clock.
 #[derive(Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     end: Option<Instant>,
     ticks: u32,
     expired: bool,
@@ -59,7 +59,7 @@ impl Clock {
 
 /// What a search of an additive instance found.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
+pub(crate) struct Found {
     /// The largest batch found that is larger than the caller's incumbent, as ranks.
     pub batch: Option<Vec<u32>>,
     /// Whether everything larger was ruled out.
@@ -72,7 +72,7 @@ pub struct Found {
 ///
 /// `search` gets an additive instance and the size to beat. Where batches are padded to their longest prompt it runs
 /// once per distinct prompt length, longest first, with the incumbent carried over.
-pub fn exhaustive(
+pub(crate) fn exhaustive(
     instance: &Instance,
     clock: &mut Clock,
     search: impl Fn(&Ranked, u64, &mut Clock) -> Found,

@@ -3,13 +3,13 @@
 //! In: scenario, requests and a [`Claim`]. Out: nothing, or the first check that fails. The checks, in order:
 //! 1. the ids exist, are listed once, and the sizes agree;
 //! 2. (1a)–(1e) hold for the batch, transcribed here a second time from the paper and evaluated in floats
-//!    ([`physics`]);
+//!    (`physics`);
 //! 3. the bandwidth allocations cover each request's need and add up to at most the band; usage is as stated;
 //! 4. everything not scheduled is rejected once, for a reason that holds;
-//! 5. the integer instance agrees with the physics, request by request ([`physics`]);
+//! 5. the integer instance agrees with the physics, request by request (`physics`);
 //! 6. the certificate proves the bound on that instance ([`proof`]).
 
-pub mod physics;
+mod physics;
 pub mod proof;
 
 use std::time::Duration;
@@ -120,7 +120,9 @@ fn check(
         let detail = format!("it proves {} where the solution claims {}", claim.certificate.bound, claim.bound);
         return Err(Failure::new("certificate", detail));
     }
-    proof::check(&problem.instance, &claim.certificate, limit)
+    proof::check(&problem.instance, &claim.certificate, limit, |from, to| {
+        physics.check_padded(requests, problem, from, to)
+    })
 }
 
 /// Lists without repetition, sizes and status that agree. Returns which requests are in the batch.

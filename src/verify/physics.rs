@@ -150,6 +150,57 @@ impl<'s> Physics<'s> {
         1e-12 * times * self.s.node.compute_flops / self.s.quantization.time_factor
     }
 
+    /// The integers behind one section of a certificate: who takes part in batches whose longest prompt has `from` to `to`
+    /// tokens, and what each is charged there.
+    pub(super) fn check_padded(
+        &self,
+        requests: &Requests,
+        problem: &Problem,
+        from: u32,
+        to: u32,
+    ) -> Result<(), Failure> {
+        const FLOAT: f64 = 1e-12;
+        let flop_unit = libm::ldexp(1.0, problem.units.flop_shift as i32);
+        let (all, padded) = (problem.instance.columns(), problem.instance.padded(from, to));
+        let part = padded.columns();
+        let mut taken = 0;
+        for (row, &request) in all.request.iter().enumerate() {
+            let r = &requests.rows()[request as usize];
+            let (s, n) = (f64::from(from.max(r.prompt_tokens)), f64::from(r.output_tokens));
+            let flops = self.flops(s, n) / flop_unit;
+            let charged = (part.request.get(taken) == Some(&request)).then_some(taken);
+            let holds = match charged {
+                Some(at) => {
+                    taken += 1;
+                    let compute = part.compute[at] as f64;
+                    r.prompt_tokens <= to
+                        && part.kv_tokens[at] as f64 == s + n
+                        && compute >= flops * (1.0 - FLOAT)
+                        && compute <= flops * (1.0 + FLOAT) + 1.0
+                        && (part.uplink[at], part.downlink[at]) == (all.uplink[row], all.downlink[row])
+                        && part.budget[at] == all.budget[row]
+                }
+                // Left out: too long, or too much for the cache or its deadline when padded.
+                None => {
+                    r.prompt_tokens > to
+                        || s + n > problem.instance.capacity().kv_tokens as f64
+                        || flops * (1.0 + FLOAT) + 1.0 > all.budget[row] as f64
+                }
+            };
+            if !holds {
+                let id = requests.id(request as usize);
+                return Err(Failure::new(
+                    "integers",
+                    format!("{id} is charged wrongly for prompts of {from} to {to} tokens"),
+                ));
+            }
+        }
+        if taken == part.request.len() {
+            return Ok(());
+        }
+        Err(Failure::new("integers", format!("prompts of {from} to {to} tokens hold requests that are not there")))
+    }
+
     /// Whether the integers of the instance are these formulas, rounded against the request by at most one unit; and
     /// whether each request that the instance lacks fails for the reasons given.
     pub(super) fn check_instance(&self, requests: &Requests, problem: &Problem) -> Result<(), Failure> {

@@ -20,9 +20,16 @@ const MAX_OPEN: usize = 4096;
 
 /// Checks that `certificate` proves that no feasible batch of `instance` is larger than its bound.
 ///
+/// `check_padded` is asked whether the instance is charged rightly for each range of longest prompts that a section is about.
+///
 /// # Errors
 /// What is not proven.
-pub fn check(instance: &Instance, certificate: &Certificate, limit: Option<Duration>) -> Result<(), Failure> {
+pub fn check(
+    instance: &Instance,
+    certificate: &Certificate,
+    limit: Option<Duration>,
+    check_padded: impl Fn(u32, u32) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let end = limit.and_then(|limit| Instant::now().checked_add(limit));
     let sections = &certificate.sections;
     if instance.pads_to_longest() {
@@ -33,7 +40,10 @@ pub fn check(instance: &Instance, certificate: &Certificate, limit: Option<Durat
     for section in sections {
         in_time(end)?;
         let additive = match section.padded {
-            Some((from, to)) => instance.padded(from, to),
+            Some((from, to)) => {
+                check_padded(from, to)?;
+                instance.padded(from, to)
+            }
             None => instance.clone(),
         };
         Checker::new(&additive, certificate.bound, end).check(section)?;

@@ -14,13 +14,13 @@ fn bytes_are_pinned() {
         (
             &["generate", "paper", "--requests", "50", "--seed", "7", "--max-wait", "0.5"],
             0x97dc_9a00_2ea2_82bd,
-            0x2c06_e2a9_2bfa_443a,
+            0x4134_45cc_ecee_d06d,
         ),
-        (&["generate", "binding", "--requests", "50", "--seed", "7"], 0x8530_e26f_bf34_73f7, 0x77cd_e05e_a86c_7f99),
+        (&["generate", "binding", "--requests", "50", "--seed", "7"], 0x8530_e26f_bf34_73f7, 0x1a28_08fb_b470_389e),
         (
             &["generate", "binding", "--requests", "50", "--continuous", "--padding", "longest", "--tightness", "0.6"],
             0xc7e4_3140_a95f_f139,
-            0x52fc_a720_c8ba_192d,
+            0x4271_44a5_ffa9_44fa,
         ),
     ];
     for (args, requests, scenario) in cases {
