@@ -20,7 +20,8 @@
 //! # Ok::<(), dftsp::error::Error>(())
 //! ```
 //!
-//! [`outcome::Outcome`] then says what the batch uses and why others are left out, and [`verify::verify`] checks it all.
+//! [`outcome::Outcome`] then says what the batch uses and why others are left out, and [`verify::verify`] checks it
+//! all.
 //!
 //! # How data flows
 //!

@@ -32,8 +32,10 @@ pub struct Ranked {
     kind: Vec<u16>,
 }
 
-/// At most this many distinct costs are told apart as kinds. With more, requests are (nearly) all different.
+/// At most this many distinct costs are told apart as kinds, and at most one for this many requests. With more,
+/// requests are (nearly) all different.
 const MAX_KINDS: usize = 1024;
+const REQUESTS_PER_KIND: usize = 4;
 
 impl Ranked {
     /// Sorts `instance`, which must have additive costs (see [`Instance::padded`]).
@@ -55,13 +57,14 @@ impl Ranked {
 
     /// Tells kinds apart, and gives up at the first too many: after a thousand requests where all differ.
     fn find_kinds(&mut self) {
+        let most = MAX_KINDS.min(self.len() / REQUESTS_PER_KIND);
         let mut known: HashMap<[u64; RESOURCES], u16> = HashMap::new();
         for rank in 0..self.len() {
             let cost = self.cost(rank);
             let next = self.kinds.len();
             let kind = *known.entry(cost).or_insert(next as u16);
             if kind as usize == next {
-                if next == MAX_KINDS {
+                if next == most {
                     (self.kinds, self.kind) = (Vec::new(), Vec::new());
                     return;
                 }

@@ -93,8 +93,8 @@ impl Solver {
     }
 }
 
-/// What a search found; or, where the time limit stopped it, a greedy batch if that is larger. Algorithm 1 finds nothing
-/// before it finds everything, and a scheduler that is out of time still has to schedule.
+/// What a search found; or, where the time limit stopped it, a greedy batch if that is larger. Algorithm 1 finds
+/// nothing before it finds everything, and a scheduler that is out of time still has to schedule.
 fn or_greedy(instance: &Instance, found: Solution) -> Solution {
     if !found.work.stopped {
         return found;

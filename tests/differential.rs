@@ -127,7 +127,8 @@ fn outcomes_of_random_epochs_verify() {
     assert!(proven_sizes.iter().all(|&sum| sum > 1000), "the epochs are too scarce to test anything: {proven_sizes:?}");
 }
 
-/// However little time there is, the exact solvers give a batch and a bound at least as good as the greedy ones, in time.
+/// However little time there is, the exact solvers give a batch and a bound at least as good as the greedy ones, in
+/// time.
 #[test]
 fn time_limits_are_kept_and_cost_neither_batch_nor_bound() {
     for (padding, requests) in [(Padding::Fixed(512), 20_000), (Padding::Longest, 5_000), (Padding::None, 20_000)] {

@@ -24,10 +24,11 @@ const MARGIN: f64 = 1e-9;
 
 /// The smallest changes that, made together, make a rejected request servable alone.
 ///
-/// Each reason is answered in turn, by the request or the scenario as the changes before leave it: accuracy and padding first, then the radio, then
-/// memory and deadline, which shorter lengths may already have mended and longer slots made worse. For a radio reason the change is the band; where no
-/// band is wide enough (a wider band lets more noise in), the number of tokens; where not even one token fits, the slot. A value may
-/// lie outside the ranges of [`limits`]: then nothing would do.
+/// Each reason is answered in turn, by the request or the scenario as the changes before leave it: accuracy and padding
+/// first, then the radio, then memory and deadline, which shorter lengths may already have mended and longer slots made
+/// worse. For a radio reason the change is the band; where no band is wide enough (a wider band lets more noise in),
+/// the number of tokens; where not even one token fits, the slot. A value may lie outside the ranges of [`limits`]:
+/// then nothing would do.
 ///
 /// # Errors
 /// Those of [`Problem::new`](super::Problem::new) for the scenario.

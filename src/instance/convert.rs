@@ -1,14 +1,16 @@
 //! From physics to integers. Floats end here.
 //!
 //! Costs round up and budgets down, so a batch that the integers accept violates no real-valued constraint. The price
-//! is at most one unit per request; the units are as fine as 64-bit sums allow:
+//! is at most one unit per request, after a relative margin of about 10⁻¹³ for the errors of the floats; the units are
+//! as fine as 64-bit sums allow:
 //!
 //! - **bands** in units of 2⁻ᵏ, k ≤ 52 (so that a share is exact in a float), with Σρ·2ᵏ ≤ 2⁶¹ over all servable
 //!   requests;
 //! - **compute** in units of 2^shift FLOP with ΣFLOP/2^shift ≤ 2⁶¹; shift is 0 up to tens of thousands of requests;
 //! - **KV tokens** as they are: at most 2·10⁷ each, below 2⁵⁵ for 2³⁰ requests.
 //!
-//! Rounding up adds at most one unit a request, below 2³⁰ in all, and 2⁶¹ + 2³⁰ < 2⁶²: the invariant of [`Instance`].
+//! Margins and rounding up add less than 2⁶¹·10⁻¹² and one unit a request, below 2³⁰, and the sum of the three is below
+//! 2⁶²: the invariant of [`Instance`].
 
 use super::reason::{Reason, Rejection};
 use super::{Capacity, Columns, Instance, Lengths, MAX_SUM};

@@ -96,7 +96,8 @@ fn number(x: f64, up: bool) -> String {
         return format!("{x}");
     }
     let unit = libm::exp10(libm::floor(libm::log10(x.abs())) - 4.0);
-    let rounded = if up { (x / unit).ceil() } else { (x / unit).floor() } * unit;
+    // A millionth of the last digit is a rounding error of the division and no reason to go to the next.
+    let rounded = if up { (x / unit - 1e-6).ceil() } else { (x / unit + 1e-6).floor() } * unit;
     if (1e-3..1e6).contains(&x.abs()) {
         let text = format!("{rounded:.6}");
         return text.trim_end_matches('0').trim_end_matches('.').to_string();

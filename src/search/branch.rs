@@ -33,7 +33,8 @@ fn over_lengths(instance: &Instance, clock: &mut Clock) -> Solution {
     let mut work = Work::default();
     let mut best = first_batch(instance, &lengths, clock, &mut work);
     let mut parts: Vec<(u64, Section)> = Vec::new();
-    // Ranges that were split, with what bounds them whole: all there is when the time ends before their halves are looked at.
+    // Ranges that were split, with what bounds them whole: all there is when the time ends before their halves are
+    // looked at.
     let mut split: Vec<(u64, Section)> = Vec::new();
     let mut fallen_back: Vec<usize> = Vec::new();
     // Ranges of indices into `lengths` still to settle, with the range they are a half of; the longest prompts first,
@@ -132,7 +133,8 @@ impl<'r> Branch<'r> {
         self.incumbent.max(self.best.len() as u64) + 1
     }
 
-    /// Solves linear programs, at most `passes`, until every deadline is bounded or solved; tries a greedy batch at each.
+    /// Solves linear programs, at most `passes`, until every deadline is bounded or solved; tries a greedy batch at
+    /// each.
     fn bound(&mut self, passes: u64, clock: &mut Clock) {
         while self.work.bound_passes < passes && (self.work.bound_passes < FIRST_PASSES || !clock.look()) {
             let Some(run) = self.cover.next_unsolved(self.target()) else { break };

@@ -150,8 +150,8 @@ impl<'s> Physics<'s> {
         1e-12 * times * self.s.node.compute_flops / self.s.quantization.time_factor
     }
 
-    /// The integers behind one section of a certificate: who takes part in batches whose longest prompt has `from` to `to`
-    /// tokens, and what each is charged there.
+    /// The integers behind one section of a certificate: who takes part in batches whose longest prompt has `from` to
+    /// `to` tokens, and what each is charged there.
     pub(super) fn check_padded(
         &self,
         requests: &Requests,

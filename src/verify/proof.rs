@@ -20,7 +20,8 @@ const MAX_OPEN: usize = 4096;
 
 /// Checks that `certificate` proves that no feasible batch of `instance` is larger than its bound.
 ///
-/// `check_padded` is asked whether the instance is charged rightly for each range of longest prompts that a section is about.
+/// `check_padded` is asked whether the instance is charged rightly for each range of longest prompts that a section is
+/// about.
 ///
 /// # Errors
 /// What is not proven.
@@ -51,7 +52,8 @@ pub fn check(
     Ok(())
 }
 
-/// Every batch has a longest prompt, which some section must be about: one sweep over lengths and sections in ascending order.
+/// Every batch has a longest prompt, which some section must be about: one sweep over lengths and sections in ascending
+/// order.
 fn check_ranges(lengths: &[u32], sections: &[Section]) -> Result<(), Failure> {
     let longest = lengths.last().copied().unwrap_or(0);
     let mut ranges: Vec<(u32, u32)> = Vec::with_capacity(sections.len());
@@ -198,7 +200,7 @@ impl Checker {
             return fail(format!("deadline {d} leaves {} requests undecided, too many to check", may.len()));
         }
         may.sort_unstable_by_key(|&(loss, _, cost)| (std::cmp::Reverse(loss), cost));
-        let mut search = Exhaust { checker: self, may: &may, steps: 0 };
+        let mut search = Exhaust { checker: self, may: &may, least: least_needs(&may), steps: 0 };
         search.any(Node { at: 0, need, room, regret, took: true })
     }
 }
@@ -206,6 +208,7 @@ impl Checker {
 struct Exhaust<'c> {
     checker: &'c Checker,
     may: &'c [(u128, bool, Cost)],
+    least: Vec<Vec<Cost>>,
     steps: u64,
 }
 
@@ -256,21 +259,31 @@ impl Exhaust<'_> {
         Ok(false)
     }
 
-    /// Whether the `need` cheapest of the remaining requests fit, in each resource by itself.
+    /// Whether the `need` cheapest of the requests from `at` on fit, in each resource by itself.
     fn cheapest_fit(&self, at: usize, need: usize, room: &Cost) -> bool {
-        // Near the root there is little to gain; near the leaves the list is short.
-        let rest = &self.may[at..];
-        if rest.len() > 48 {
-            return true;
+        // Near the root there is little to gain.
+        match self.least.get(self.may.len() - at) {
+            Some(least) => (0..RESOURCES).all(|r| least[need][r] <= room[r]),
+            None => true,
         }
-        (0..RESOURCES).all(|r| {
-            let mut costs: [u64; 48] = [u64::MAX; 48];
-            rest.iter().zip(&mut costs).for_each(|(m, c)| *c = m.2[r]);
-            let costs = &mut costs[..rest.len()];
-            if need < costs.len() {
-                costs.select_nth_unstable(need);
-            }
-            costs[..need].iter().sum::<u64>() <= room[r]
-        })
     }
+}
+
+/// For each of the shortest ends of the list (by its length), what the m cheapest of it need of each resource.
+fn least_needs(may: &[(u128, bool, Cost)]) -> Vec<Vec<Cost>> {
+    const LONGEST_END: usize = 256;
+    let ends = (0..=may.len().min(LONGEST_END)).map(|length| &may[may.len() - length..]);
+    let least = |end: &[(u128, bool, Cost)]| {
+        let sorted: [Vec<u64>; RESOURCES] = std::array::from_fn(|r| {
+            let mut costs: Vec<u64> = end.iter().map(|m| m.2[r]).collect();
+            costs.sort_unstable();
+            costs
+        });
+        let mut sums = vec![[0; RESOURCES]];
+        for m in 0..end.len() {
+            sums.push(std::array::from_fn(|r| sums[m][r] + sorted[r][m]));
+        }
+        sums
+    };
+    ends.map(least).collect()
 }
