@@ -137,7 +137,8 @@ impl Link {
     /// noise that a wider band lets in makes every band up to the limit too narrow.
     pub fn bandwidth_for(&self, tokens: u32, power_w: f64, gain: f64, limit_hz: f64) -> Option<f64> {
         // B log2(1 + c/B) grows with B, so bisection finds the root.
-        let fits = |hz: f64| self.with_bandwidth(hz).share(tokens, power_w, gain) <= 1.0;
+        // With room for what the conversion to integers adds to a share.
+        let fits = |hz: f64| self.with_bandwidth(hz).share(tokens, power_w, gain) * (1.0 + 1e-9) <= 1.0;
         let (mut low, mut high) = (self.bandwidth_hz, self.bandwidth_hz);
         while !fits(high) {
             if high >= limit_hz {
@@ -246,7 +247,7 @@ mod tests {
         let (power, gain) = (watts(20.0), 1e-15);
         let band = up.bandwidth_for(512, power, gain, 1e15).unwrap();
         assert!(up.with_bandwidth(band).share(512, power, gain) <= 1.0);
-        assert!(up.with_bandwidth(band * (1.0 - 1e-9)).share(512, power, gain) > 1.0);
+        assert!(up.with_bandwidth(band * (1.0 - 1e-6)).share(512, power, gain) * (1.0 + 1e-9) > 1.0);
         assert_eq!(up.bandwidth_for(512, power, 1e-25, 1e15), None, "below the noise no band is wide enough");
     }
 

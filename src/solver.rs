@@ -78,7 +78,7 @@ impl Solver {
     pub fn solve(self, instance: &Instance, limits: Limits) -> Solution {
         let clock = &mut Clock::start(limits);
         match self {
-            Solver::Branch => branch::solve(instance, clock),
+            Solver::Branch => or_greedy(instance, branch::solve(instance, clock)),
             Solver::Algorithm1 { prune } => {
                 let search = |ranked: &Ranked, size, clock: &mut Clock| algorithm1::search(ranked, size, prune, clock);
                 or_greedy(instance, exhaustive(instance, clock, search))
@@ -99,8 +99,9 @@ fn or_greedy(instance: &Instance, found: Solution) -> Solution {
     if !found.work.stopped {
         return found;
     }
-    let greedy = baseline::shortest_first(instance);
-    if greedy.len() > found.rows.len() { Solution { rows: greedy, ..found } } else { found }
+    let greedy = [baseline::shortest_first, baseline::first_come, baseline::earliest_deadline].map(|f| f(instance));
+    let largest = greedy.into_iter().rev().max_by_key(Vec::len).unwrap_or_default();
+    if largest.len() > found.rows.len() { Solution { rows: largest, ..found } } else { found }
 }
 
 /// A batch that no search found, with the best bound that Lagrangian bounds alone prove.

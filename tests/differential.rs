@@ -238,3 +238,20 @@ fn large_instances_of_equal_requests_are_settled_by_the_bound() {
     let solution = Solver::Branch.solve(&tight, NO_LIMIT);
     assert_eq!((solution.rows.len(), solution.status(), solution.work.nodes), (50_000, Status::Optimal, 0));
 }
+
+/// Rows that no batch can hold change nothing but the count of rows.
+#[test]
+fn rows_beyond_a_capacity_are_dropped() {
+    let columns = Columns {
+        request: vec![10, 11, 12, 13],
+        uplink: vec![1, 6, 1, 1],
+        downlink: vec![1; 4],
+        kv_tokens: vec![1; 4],
+        compute: vec![1, 1, 3, 1],
+        budget: vec![9, 9, 2, 9],
+        arrival: vec![0, 1, 2, 3],
+    };
+    let instance = Instance::new(columns, Capacity { uplink: 5, downlink: 5, kv_tokens: 5 }).unwrap();
+    assert_eq!(instance.columns().request, [10, 13]);
+    assert_eq!(Solver::Branch.solve(&instance, NO_LIMIT).rows, [0, 1]);
+}

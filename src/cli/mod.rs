@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
@@ -49,6 +50,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         // Help and version, which are no errors and go to standard output.
         Err(e) if !e.use_stderr() => return print(&e.to_string()).map_or(ExitCode::from(2), |()| ExitCode::SUCCESS),
+        Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = writeln!(io::stderr(), "dftsp: no verb is given; give solve, verify or generate, or --help");
+            return ExitCode::from(2);
+        }
         Err(e) => {
             // The first paragraph says what is wrong; the rest is the usage, which --help prints better.
             let text = e.to_string();

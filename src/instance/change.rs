@@ -206,6 +206,25 @@ mod tests {
     }
 
     #[test]
+    fn near_the_noise_limit_a_band_that_is_proposed_is_wide_enough() {
+        let mut scenario = Scenario::paper();
+        scenario.radio.uplink_bandwidth_hz = 1000.0;
+        let noise = watts(scenario.radio.noise_density_dbm_per_hz);
+        for fraction in [0.5, 0.9, 0.99, 0.999, 0.9999, 0.999_99, 0.999_999, 0.999_999_99] {
+            // An infinite band would carry the prompt with this share of it.
+            let bits = 100.0 * f64::from(scenario.radio.bits_per_token);
+            let gain = bits * noise * std::f64::consts::LN_2 / (scenario.epoch.uplink_slot_s * watts(20.0) * fraction);
+            let request = Request { channel_power_gain: gain, ..Request::new(100, 1) };
+            let found = rejection(&scenario, request).unwrap();
+            let (mut s, mut r) = (scenario.clone(), request);
+            for change in changes(&scenario, &request, &found).unwrap() {
+                apply(&mut s, &mut r, &change);
+            }
+            assert_eq!(rejection(&s, r), None, "{fraction}");
+        }
+    }
+
+    #[test]
     fn a_slightly_smaller_change_would_not_do() {
         for (scenario, request, _) in failing() {
             let found = rejection(&scenario, request).unwrap();

@@ -85,6 +85,16 @@ impl Problem {
         let longest = servable.iter().map(prompt_of).max().unwrap_or(1);
         let worst_flops = |p: &Physical| if pads_to_longest { t.flops(longest, output_of(p)) } else { p.flops };
         let units = choose_units(&servable, worst_flops);
+        // In coarse units a request that needs just its whole budget may need one unit more than it has.
+        let late = |p: &Physical| compute_units(p.flops, units.flop_shift) > budget_units(p.budget, units.flop_shift);
+        servable.retain(|p| {
+            let late = late(p);
+            if late {
+                rejections.push(Rejection::new(p.request, std::iter::once(Reason::Deadline)));
+            }
+            !late
+        });
+        rejections.sort_unstable_by_key(|r| r.request);
         let band = |share: f64| band_units(share, units.band_bits);
         let mut place_in_queue = vec![0; requests.len()];
         (0u32..).zip(requests.arrival_order()).for_each(|(place, row)| place_in_queue[row as usize] = place);

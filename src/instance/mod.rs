@@ -88,7 +88,8 @@ struct Lengths {
 
 impl Instance {
     /// An instance of raw columns, for callers with a cost model of their own. Budgets and capacities above [`MAX_SUM`]
-    /// are cut to it, which no batch can notice.
+    /// are cut to it, which no batch can notice. Rows that exceed a capacity or their own budget alone are dropped,
+    /// since no batch can hold them; [`Columns::request`] says which are left.
     ///
     /// # Errors
     /// Columns of unequal length, more rows than [`limits::MAX_REQUESTS`], or a column sum above [`MAX_SUM`].
@@ -122,6 +123,22 @@ impl Instance {
             downlink: capacity.downlink.min(MAX_SUM),
             kv_tokens: capacity.kv_tokens.min(MAX_SUM),
         };
+        let instance = Instance { columns, capacity, lengths: None };
+        let servable: Vec<bool> =
+            (0..rows).map(|row| instance.fits(instance.row(row), instance.columns.budget[row])).collect();
+        if servable.iter().all(|&servable| servable) {
+            return Ok(instance);
+        }
+        let mut columns = instance.columns;
+        let Columns { request, uplink, downlink, kv_tokens, compute, budget, arrival } = &mut columns;
+        for column in [uplink, downlink, kv_tokens, compute, budget] {
+            let mut keep = servable.iter();
+            column.retain(|_| keep.next() == Some(&true));
+        }
+        for column in [request, arrival] {
+            let mut keep = servable.iter();
+            column.retain(|_| keep.next() == Some(&true));
+        }
         Ok(Instance { columns, capacity, lengths: None })
     }
 

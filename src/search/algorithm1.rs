@@ -174,7 +174,8 @@ mod tests {
     use crate::instance::{Capacity, Columns, Instance};
     use crate::search::Limits;
 
-    /// `sizes[k]` requests of group k with equal costs; nothing fits, so every tree is searched to its end.
+    /// `sizes[k]` requests of group k with equal costs; no two fit together, so every tree for z ≥ 2 is searched to its
+    /// end.
     fn hopeless(sizes: &[usize]) -> Ranked {
         let kv: Vec<u64> = sizes.iter().enumerate().flat_map(|(k, &size)| vec![k as u64 + 1; size]).collect();
         let n = kv.len();
@@ -183,11 +184,11 @@ mod tests {
             uplink: vec![1; n],
             downlink: vec![1; n],
             compute: vec![1; n],
-            budget: vec![0; n],
+            budget: vec![1; n],
             arrival: (0..n as u32).collect(),
             kv_tokens: kv,
         };
-        Ranked::new(&Instance::new(columns, Capacity { uplink: 9, downlink: 9, kv_tokens: 9 }).unwrap())
+        Ranked::new(&Instance::new(columns, Capacity { uplink: 1, downlink: 9, kv_tokens: 9 }).unwrap())
     }
 
     #[test]
@@ -209,7 +210,7 @@ mod tests {
         for sizes in [&[3usize, 2, 2][..], &[1, 1, 1, 1], &[6], &[2, 4]] {
             let ranked = hopeless(sizes);
             let mut clock = Clock::start(Limits::default());
-            let (all, pruned) = (search(&ranked, 0, false, &mut clock), search(&ranked, 0, true, &mut clock));
+            let (all, pruned) = (search(&ranked, 1, false, &mut clock), search(&ranked, 1, true, &mut clock));
             assert_eq!(all.work.paths_checked, pruned.work.paths_checked);
             assert!(all.work.nodes >= pruned.work.nodes);
         }

@@ -14,8 +14,8 @@ use crate::rank::RESOURCES;
 
 type Cost = [u64; RESOURCES];
 
-/// The most requests that an exhausted deadline may leave undecided: beyond it a search is hopeless, and its depth is
-/// bounded.
+/// The most kinds of requests that an exhausted deadline may leave undecided: beyond it a search is hopeless, and its
+/// depth is bounded.
 const MAX_OPEN: usize = 4096;
 
 /// Checks that `certificate` proves that no feasible batch of `instance` is larger than its bound.
@@ -123,9 +123,10 @@ impl Checker {
             self.cover(&c.multipliers, &ends[from..to], &mut proven)?;
         }
         for e in &section.exhausted {
+            in_time(self.end)?;
             let d = e.deadline_rank as usize;
-            if d < 1 || d > n {
-                return fail(format!("there is no deadline {d}"));
+            if ends.binary_search(&d).is_err() {
+                return fail(format!("there is no deadline {d}, or it is not the last of equal ones"));
             }
             if proven[d] {
                 continue;
@@ -195,11 +196,20 @@ impl Checker {
                 room[r] = left;
             }
         }
+        // What no longer fits beside the certain ones stays out, at its loss.
+        let mut lost = 0u128;
+        may.retain(|&(loss, wanted, cost)| {
+            let fits = (0..RESOURCES).all(|r| cost[r] <= room[r]);
+            lost = lost.saturating_add(if fits || !wanted { 0 } else { loss });
+            fits
+        });
+        let Some(regret) = regret.checked_sub(lost) else { return Ok(false) };
         let Some(need) = size.checked_sub(must.len()) else { return Ok(false) };
-        if may.len() > MAX_OPEN {
-            return fail(format!("deadline {d} leaves {} requests undecided, too many to check", may.len()));
-        }
         may.sort_unstable_by_key(|&(loss, _, cost)| (std::cmp::Reverse(loss), cost));
+        let kinds = may.chunk_by(|a, b| a.2 == b.2).count();
+        if kinds > MAX_OPEN {
+            return fail(format!("deadline {d} leaves {kinds} kinds of requests undecided, too many to check"));
+        }
         let mut search = Exhaust { checker: self, may: &may, least: least_needs(&may), steps: 0 };
         search.any(Node { at: 0, need, room, regret, took: true })
     }

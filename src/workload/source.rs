@@ -59,13 +59,14 @@ fn head(input: &mut impl Read) -> io::Result<Vec<u8>> {
     const PIECE: u64 = 64;
     const LIMIT: usize = 1 << 20;
     let mut head = Vec::new();
+    input.by_ref().take(PIECE).read_to_end(&mut head)?;
+    if head.starts_with(BYTE_ORDER_MARK) {
+        head.drain(..BYTE_ORDER_MARK.len());
+    }
     while head.len() < LIMIT && head.iter().all(u8::is_ascii_whitespace) {
         if input.by_ref().take(PIECE).read_to_end(&mut head)? == 0 {
             break;
         }
-    }
-    if head.starts_with(BYTE_ORDER_MARK) {
-        head.drain(..BYTE_ORDER_MARK.len());
     }
     Ok(head)
 }
@@ -93,6 +94,7 @@ mod tests {
             ("\u{feff}id,prompt_tokens,output_tokens\na,1,1\n", false),
             ("\u{feff}arrived_at,num_prefill_tokens,num_decode_tokens\n0,1,1\n", true),
             (json, true),
+            (&("\u{feff}".to_string() + &blank + json), true),
             (&(blank.clone() + json), true),
             (&(blank + "id,prompt_tokens,output_tokens\na,1,1\n"), false),
         ] {

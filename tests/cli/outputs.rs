@@ -115,3 +115,12 @@ fn standard_input_gives_the_same_as_a_file() {
     let refused = message(&child.wait_with_output().unwrap(), "solve");
     assert!(refused.starts_with("standard input, line 2, output_tokens: 0 is not allowed"), "{refused}");
 }
+
+#[test]
+fn two_outputs_in_one_place_are_refused() {
+    let folder = Folder::new();
+    for scenario in ["a", "./a"] {
+        let message = folder.refused(&["generate", "binding", "--output", "a", "--scenario-output", scenario]);
+        assert!(message.starts_with("--scenario-output: it is the file of --output"), "{message}");
+    }
+}
