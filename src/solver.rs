@@ -11,7 +11,7 @@ use crate::search::{Clock, Limits, algorithm1, branch, brute_force, exhaustive, 
 /// The schedulers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Solver {
-    /// The plain exact solver: bounds for all deadlines, then branching. The default.
+    /// Exact, for any instance: bounds for all deadlines, then branching. The default.
     Branch,
     /// Algorithm 1 of the paper (DFTSP), with or without its pruning. Exact where all users share one channel gain; its
     /// batch is called optimal only where that, or a Lagrangian bound, proves it.

@@ -93,14 +93,14 @@ fn large(column: &impl Fn(usize) -> Column, d: usize, limit: Column, warm: Colum
             let midway = std::array::from_fn(|r| (y[r] + next[r]) / 2.0);
             let lower = [next, midway].into_iter().map(|y| (bound(&y), y)).find(|&(b, _)| b < best - GAP);
             if let Some((b, lower)) = lower {
-                (best, y, wanted) = (b, lower, CORE);
-                if thin == 1 && best <= reached + GAP {
-                    break;
-                }
-                continue;
+                (best, y) = (b, lower);
             }
             if thin == 1 && best <= reached + GAP {
                 break;
+            }
+            if lower.is_some() {
+                wanted = CORE;
+                continue;
             }
         }
         if widest {
@@ -290,6 +290,13 @@ impl<'c> Simplex<'c> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::synthesis::RowRng;
+
+    /// Numbers in [0, 1).
+    fn random(seed: u64) -> impl FnMut() -> f64 {
+        let mut rows = RowRng::new(seed, 0);
+        move || rows.next_row().unit(0)
+    }
 
     #[test]
     fn one_row_is_the_fractional_knapsack() {
@@ -301,11 +308,7 @@ mod tests {
 
     #[test]
     fn kinds_are_so_many_requests_at_once() {
-        let mut state = 3u64;
-        let mut random = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f64 / (1u64 << 24) as f64
-        };
+        let mut random = random(3);
         for _ in 0..50 {
             let kinds: Vec<Column> = (0..7).map(|_| std::array::from_fn(|_| random() / 20.0)).collect();
             let counts: Vec<f64> = (0..7).map(|_| (random() * 12.0).floor()).collect();
@@ -327,11 +330,7 @@ mod tests {
 
     #[test]
     fn rounds_over_a_core_reach_the_optimum_of_all() {
-        let mut state = 7u64;
-        let mut random = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f64 / (1u64 << 24) as f64
-        };
+        let mut random = random(7);
         let n = 3 * CORE;
         let columns: Vec<Column> = (0..n).map(|_| std::array::from_fn(|_| (0.2 + random()) * 4.0 / n as f64)).collect();
         let whole = Simplex::new(&columns, None, [1.0; 4], [0.0; 4]).maximise().prices;
@@ -345,11 +344,7 @@ mod tests {
     #[test]
     fn the_dual_value_is_a_minimum() {
         // Convexity: no small step from the optimum may lower the dual function.
-        let mut state = 1u64;
-        let mut random = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f64 / (1u64 << 24) as f64
-        };
+        let mut random = random(1);
         for n in [1, 2, 5, 50, 300] {
             for _ in 0..20 {
                 let columns: Vec<Column> =

@@ -36,67 +36,54 @@ pub fn changes(scenario: &Scenario, request: &Request, rejection: &Rejection) ->
     // Only a scenario whose model fits in its memory has rejections.
     let transformer = Converter::new(scenario)?.transformer;
     let (mut s, mut r) = (scenario.clone(), *request);
-    let mut list = Vec::new();
     let given_for = |reason| rejection.reasons().any(|given| given == reason);
     if given_for(Reason::Accuracy) {
         r.max_perplexity_increase = s.quantization.perplexity_increase;
-        list.push(("max_perplexity_increase", request.max_perplexity_increase, r.max_perplexity_increase));
     }
     if let (Padding::Fixed(tokens), true) = (s.padding, given_for(Reason::PromptTooLong)) {
         r.prompt_tokens = tokens;
     }
     if given_for(Reason::Uplink) {
-        let change = radio_change(Link::uplink(&s), r.prompt_tokens, watts(r.uplink_power_dbm), r.channel_power_gain);
-        match change {
-            Radio::Fits => {}
-            Radio::Band(hz) => {
-                s.radio.uplink_bandwidth_hz = hz;
-                list.push(("uplink_bandwidth_hz", scenario.radio.uplink_bandwidth_hz, hz));
-            }
-            Radio::Tokens(tokens) => r.prompt_tokens = tokens,
-            Radio::Slot(factor) => {
-                s.epoch.uplink_slot_s *= factor;
-                list.push(("uplink_slot_s", scenario.epoch.uplink_slot_s, s.epoch.uplink_slot_s));
-            }
-        }
+        let power_w = watts(r.uplink_power_dbm);
+        let change = radio_change(Link::uplink(&s), r.prompt_tokens, power_w, r.channel_power_gain);
+        change.make(&mut s.radio.uplink_bandwidth_hz, &mut r.prompt_tokens, &mut s.epoch.uplink_slot_s);
     }
     if given_for(Reason::Downlink) {
         let power_w = watts(s.radio.downlink_power_dbm);
-        match radio_change(Link::downlink(&s), r.output_tokens, power_w, r.channel_power_gain) {
-            Radio::Fits => {}
-            Radio::Band(hz) => {
-                s.radio.downlink_bandwidth_hz = hz;
-                list.push(("downlink_bandwidth_hz", scenario.radio.downlink_bandwidth_hz, hz));
-            }
-            Radio::Tokens(tokens) => r.output_tokens = tokens,
-            Radio::Slot(factor) => {
-                s.epoch.downlink_slot_s *= factor;
-                list.push(("downlink_slot_s", scenario.epoch.downlink_slot_s, s.epoch.downlink_slot_s));
-            }
-        }
+        let change = radio_change(Link::downlink(&s), r.output_tokens, power_w, r.channel_power_gain);
+        change.make(&mut s.radio.downlink_bandwidth_hz, &mut r.output_tokens, &mut s.epoch.downlink_slot_s);
     }
-    let lengths = [
-        ("prompt_tokens", request.prompt_tokens, r.prompt_tokens),
-        ("output_tokens", request.output_tokens, r.output_tokens),
-    ];
-    let shorter = lengths.into_iter().filter(|(_, from, to)| from != to);
-    list.extend(shorter.map(|(field, from, to)| (field, f64::from(from), f64::from(to))));
-
     let converter = Converter::new(&s)?;
     let prompt = converter.charged_prompt(&r);
     let tokens = u64::from(prompt) + u64::from(r.output_tokens);
     if tokens > converter.kv_capacity {
         let bytes = (transformer.weight_bytes() + u128::from(tokens) * transformer.kv_bytes_per_token()) as f64;
-        let to = s.quantization.memory_factor * bytes * (1.0 + MARGIN);
-        list.push(("memory_bytes", s.node.memory_bytes, to));
+        s.node.memory_bytes = s.quantization.memory_factor * bytes * (1.0 + MARGIN);
     }
     let flops = transformer.flops(prompt, r.output_tokens);
     if flops > budget_flops(&s, &r) {
         let compute_s = s.quantization.time_factor * flops as f64 / s.node.compute_flops;
-        let to = (r.waited_s + s.epoch.uplink_slot_s + s.epoch.downlink_slot_s + compute_s) * (1.0 + MARGIN);
-        list.push(("deadline_s", r.deadline_s, to));
+        let slots_s = s.epoch.uplink_slot_s + s.epoch.downlink_slot_s;
+        r.deadline_s = (r.waited_s + slots_s + compute_s) * (1.0 + MARGIN);
     }
-    Ok(list.into_iter().map(|(field, from, to)| Change { field, from, to }).collect())
+    let fields = values(scenario, request).into_iter().zip(values(&s, &r));
+    let change = |((field, from), (_, to))| Change { field, from, to };
+    Ok(fields.map(change).filter(|change| change.from != change.to).collect())
+}
+
+/// Every number that [`changes`] may change, in the order in which it reports them.
+fn values(s: &Scenario, r: &Request) -> [(&'static str, f64); 9] {
+    [
+        ("max_perplexity_increase", r.max_perplexity_increase),
+        ("uplink_bandwidth_hz", s.radio.uplink_bandwidth_hz),
+        ("uplink_slot_s", s.epoch.uplink_slot_s),
+        ("downlink_bandwidth_hz", s.radio.downlink_bandwidth_hz),
+        ("downlink_slot_s", s.epoch.downlink_slot_s),
+        ("prompt_tokens", f64::from(r.prompt_tokens)),
+        ("output_tokens", f64::from(r.output_tokens)),
+        ("memory_bytes", s.node.memory_bytes),
+        ("deadline_s", r.deadline_s),
+    ]
 }
 
 /// What makes a band carry a request.
@@ -109,6 +96,17 @@ enum Radio {
     Tokens(u32),
     /// A slot longer by this factor.
     Slot(f64),
+}
+
+impl Radio {
+    fn make(self, band_hz: &mut f64, length: &mut u32, slot_s: &mut f64) {
+        match self {
+            Radio::Fits => {}
+            Radio::Band(hz) => *band_hz = hz,
+            Radio::Tokens(tokens) => *length = tokens,
+            Radio::Slot(factor) => *slot_s *= factor,
+        }
+    }
 }
 
 fn radio_change(link: Link, tokens: u32, power_w: f64, gain: f64) -> Radio {

@@ -139,15 +139,14 @@ fn read_quantization(t: Table<'_>, model: &str, assumptions: &mut Vec<Assumption
 }
 
 fn read_node(t: Table<'_>, assumptions: &mut Vec<Assumption>) -> Result<Node> {
-    let p = t.preset(&preset::NODES, preset::node)?;
-    if let (Some(_), None) = (&p, t.number("compute_flops", &limits::COMPUTE)?) {
-        assumptions.extend(t.string("preset", "")?.and_then(preset::node_assumption));
-    }
-    let node = Node {
+    let p = t.preset(&preset::NODES, |name| Some((preset::node(name)?, preset::node_assumption(name))))?;
+    let (p, assumption) = p.map_or((None, None), |(node, assumption)| (Some(node), assumption));
+    let given = t.number("compute_flops", &limits::COMPUTE)?;
+    assumptions.extend(assumption.filter(|_| given.is_none()));
+    Ok(Node {
         compute_flops: t.required("compute_flops", &limits::COMPUTE, p.as_ref().map(|p| p.compute_flops))?,
         memory_bytes: t.required("memory_bytes", &limits::MEMORY, p.as_ref().map(|p| p.memory_bytes))?,
-    };
-    Ok(node)
+    })
 }
 
 fn read_radio(t: Table<'_>) -> Result<Radio> {

@@ -72,11 +72,11 @@ impl<'t> Table<'t> {
         self.map.get(key)
     }
 
-    pub(super) fn place(&self, value: &Spanned<DeValue<'_>>, key: &str) -> Place {
+    fn place(&self, value: &Spanned<DeValue<'_>>, key: &str) -> Place {
         Place::line(self.file, line_of(self.text, value.span().start)).field(format!("{}.{key}", self.name))
     }
 
-    /// The place of a key that is there.
+    /// The place of a key, or of the table that lacks it.
     pub(super) fn place_of(&self, key: &str) -> Place {
         match self.map.get(key) {
             Some(value) => self.place(value, key),
@@ -98,9 +98,7 @@ impl<'t> Table<'t> {
         let Some(name) = self.string("preset", &remedy)? else { return Ok(None) };
         match find(name) {
             Some(found) => Ok(Some(found)),
-            None => Err(self
-                .place(&self.map["preset"], "preset")
-                .error(format!("unknown preset {}", quote(name.as_bytes())), remedy)),
+            None => Err(self.place_of("preset").error(format!("unknown preset {}", quote(name.as_bytes())), remedy)),
         }
     }
 

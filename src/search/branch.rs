@@ -1,9 +1,9 @@
 //! The plain exact solver: Lagrangian bounds for all deadlines, then a depth-first search of each subproblem that they
 //! leave open.
 //!
-//! Right for any additive instance, per-user fading included; practical to a few hundred requests, where a subproblem
-//! keeps some tens of requests to branch on. Few output lengths make hard leaves for it (integer counts per class are
-//! what the relaxation misses).
+//! Right for any instance, per-user fading included. At each λ a greedy batch is tried, after what the relaxation takes
+//! of each kind where requests repeat; bounds and such batches settle most instances of any size without a search. What
+//! is left is searched request by request ([`leaf`]), which for some instances of continuous lengths takes too long.
 
 use super::Clock;
 use super::leaf::{self, Leaf};
@@ -12,7 +12,7 @@ use crate::bound::{Cover, Multipliers};
 use crate::certificate::{Section, Solution, Work};
 use crate::instance::Instance;
 use crate::rank::{Left, Ranked};
-use crate::search::{original_rows, prove, single};
+use crate::search::{original_rows, prove};
 
 /// The largest batch of `instance`, with its proof.
 pub fn solve(instance: &Instance, clock: &mut Clock) -> Solution {
@@ -22,8 +22,9 @@ pub fn solve(instance: &Instance, clock: &mut Clock) -> Solution {
     let ranked = Ranked::new(instance);
     let mut state = Branch::new(&ranked, 0);
     state.run(clock);
-    let (bound, section) = state.section(state.best.len() as u64, None);
-    Solution { rows: ranked.rows(&state.best), certificate: single(bound, section), work: state.work }
+    let size = state.best.len() as u64;
+    let certificate = prove::join(size, vec![state.section(size, None)]);
+    Solution { rows: ranked.rows(&state.best), certificate, work: state.work }
 }
 
 /// Batches padded to their longest prompt: bisects the distinct lengths, and bounds a whole range of them at once where

@@ -1,8 +1,7 @@
 //! The searches, and the proof that each hands over with its batch.
 //!
 //! In: an [`Instance`]. Out: a [`Solution`]. The parts:
-//! - `branch`: the plain exact solver for any instance of small or medium size (the default until the flattened
-//!   search);
+//! - `branch`: the exact solver for any instance (the default until the flattened search);
 //! - `algorithm1`: the paper's DFTSP, verbatim;
 //! - `brute_force`: every batch, pruned by nothing but feasibility and size;
 //! - `leaf`: one subproblem (z, d), searched request by request within its loss budget;
@@ -16,7 +15,7 @@ pub(crate) mod prove;
 
 use std::time::{Duration, Instant};
 
-use crate::certificate::{Certificate, Section, Solution, Work};
+use crate::certificate::{Solution, Work};
 use crate::instance::Instance;
 use crate::rank::Ranked;
 
@@ -121,9 +120,4 @@ pub(crate) fn original_rows(whole: &Instance, part: &Instance, rows: &[u32]) -> 
         at as u32
     };
     rows.iter().map(place).collect()
-}
-
-/// The certificate of an instance with additive costs, or of one section.
-pub(crate) fn single(bound: u64, section: Section) -> Certificate {
-    Certificate { bound, sections: vec![section] }
 }

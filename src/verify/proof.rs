@@ -14,8 +14,7 @@ use crate::rank::RESOURCES;
 
 type Cost = [u64; RESOURCES];
 
-/// The most kinds of requests that an exhausted deadline may leave undecided: beyond it a search is hopeless, and its
-/// depth is bounded.
+/// The most kinds of requests that an exhausted deadline may leave undecided: beyond it a search is hopeless.
 const MAX_OPEN: usize = 4096;
 
 /// Checks that `certificate` proves that no feasible batch of `instance` is larger than its bound.
