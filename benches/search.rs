@@ -10,8 +10,7 @@ use dftsp::certificate::Status;
 use dftsp::generate::{Family, Generator, Spec};
 use dftsp::instance::{Instance, Problem};
 use dftsp::rank::Ranked;
-use dftsp::search::Limits;
-use dftsp::solver::Solver;
+use dftsp::solver::{Method, Solver};
 use dftsp::verify::proof;
 use dftsp::workload::synthesis::{ChannelModel, RowRng};
 
@@ -40,23 +39,23 @@ fn solve(c: &mut Criterion) {
     group.sample_size(20);
     let (fading, shared) = (ChannelModel::Rayleigh, ChannelModel::Shared);
     for (solver, family, channel, requests) in [
-        (Solver::Branch, Family::Binding, fading, 100),
-        (Solver::Branch, Family::Binding, fading, 500),
-        (Solver::Branch, Family::Binding, fading, 10_000),
-        (Solver::Branch, Family::Binding, fading, 100_000),
-        (Solver::Branch, Family::Binding, fading, 1_000_000),
-        (Solver::Branch, Family::Binding, shared, 500),
-        (Solver::Branch, Family::Binding, shared, 1_000_000),
-        (Solver::Branch, Family::Paper, shared, 500),
-        (Solver::Algorithm1 { prune: true }, Family::Paper, shared, 100),
-        (Solver::FirstCome, Family::Binding, fading, 10_000),
+        (Method::Flat, Family::Binding, fading, 100),
+        (Method::Flat, Family::Binding, fading, 500),
+        (Method::Flat, Family::Binding, fading, 10_000),
+        (Method::Flat, Family::Binding, fading, 100_000),
+        (Method::Flat, Family::Binding, fading, 1_000_000),
+        (Method::Flat, Family::Binding, shared, 500),
+        (Method::Flat, Family::Binding, shared, 1_000_000),
+        (Method::Flat, Family::Paper, shared, 500),
+        (Method::Algorithm1 { prune: true }, Family::Paper, shared, 100),
+        (Method::FirstCome, Family::Binding, fading, 10_000),
     ] {
         let instance = instance(family, channel, requests);
         let family = if family == Family::Paper { "paper" } else { "binding" };
         let name = format!("{solver}/{family}/{}", if channel == shared { "shared" } else { "fading" });
         group.throughput(Throughput::Elements(requests));
         group.bench_with_input(BenchmarkId::new(name, requests), &instance, |b, instance| {
-            b.iter(|| solver.solve(black_box(instance), Limits::default()));
+            b.iter(|| Solver::new(solver).solve(black_box(instance)));
         });
     }
     group.finish();
@@ -78,7 +77,7 @@ fn sort(c: &mut Criterion) {
 
 fn verify(c: &mut Criterion) {
     let instance = instance(Family::Binding, ChannelModel::Rayleigh, 10_000);
-    let solution = Solver::Branch.solve(&instance, Limits::default());
+    let solution = Solver::new(Method::Flat).solve(&instance);
     assert_eq!(solution.status(), Status::Optimal);
     c.bench_function("verify/certificate/10000", |b| {
         b.iter(|| proof::check(black_box(&instance), &solution.certificate, None, |_, _| Ok(())).unwrap());

@@ -14,8 +14,7 @@ use std::io::{self, Write};
 use dftsp::certificate::Status;
 use dftsp::generate::{Family, Generator, Lengths, Spec};
 use dftsp::instance::Problem;
-use dftsp::search::Limits;
-use dftsp::solver::Solver;
+use dftsp::solver::{Method, Solver};
 use dftsp::workload::synthesis::ChannelModel;
 
 const SEEDS: u64 = 1000;
@@ -77,11 +76,11 @@ fn tally(spec: &Spec) -> Result<Tally, Box<dyn Error>> {
     for seed in 1..=SEEDS {
         let generator = Generator::new(Spec { seed, ..spec.clone() })?;
         let problem = Problem::new(generator.scenario(), &generator.requests()?)?;
-        let best = Solver::Branch.solve(&problem.instance, Limits::default());
+        let best = Solver::new(Method::Flat).solve(&problem.instance);
         if best.status() != Status::Optimal {
             return Err(format!("seed {seed} was not solved").into());
         }
-        let paper = Solver::Algorithm1 { prune: true }.solve(&problem.instance, Limits::default());
+        let paper = Solver::new(Method::Algorithm1 { prune: true }).solve(&problem.instance);
         let (optimum, reached) = (best.rows.len() as u64, paper.rows.len() as u64);
         let missed = optimum - reached;
         tally.short += u64::from(missed > 0);

@@ -14,7 +14,7 @@ use dftsp::generate::{Family, Generator, Lengths, Spec};
 use dftsp::instance::Problem;
 use dftsp::scenario::Padding;
 use dftsp::search::Limits;
-use dftsp::solver::Solver;
+use dftsp::solver::{Method, Solver};
 use dftsp::verify::proof;
 use dftsp::workload::synthesis::ChannelModel;
 
@@ -50,7 +50,7 @@ fn row(spec: &Spec, seeds: u64) -> Result<String, Box<dyn Error>> {
         let generator = Generator::new(Spec { seed, ..spec.clone() })?;
         let problem = Problem::new(generator.scenario(), &generator.requests()?)?;
         let start = Instant::now();
-        let solution = Solver::Branch.solve(&problem.instance, Limits { time: Some(LIMIT) });
+        let solution = Solver::new(Method::Flat).limits(Limits::time(LIMIT)).solve(&problem.instance);
         times.push(start.elapsed().as_secs_f64() * 1e3);
         proven += u64::from(solution.status() == Status::Optimal);
         gap = gap.max(solution.certificate.bound - solution.rows.len() as u64);

@@ -16,7 +16,7 @@ use dftsp::outcome::{Outcome, Provenance};
 use dftsp::report::{json, text};
 use dftsp::scenario::{Padding, Scenario, file, model_config};
 use dftsp::search::Limits;
-use dftsp::solver::Solver;
+use dftsp::solver::{Method, Solver};
 use dftsp::verify::{self, Failure};
 use dftsp::workload::csv::Writer;
 use dftsp::workload::source::{self, Source};
@@ -119,7 +119,7 @@ pub fn solution(data: &[u8]) -> bool {
 /// Solutions that verify: seeds for mutations.
 pub fn solutions() -> Vec<String> {
     let solved = |e: &Epoch| {
-        Solver::ALL.map(|solver| json::to_json(&solve(&e.scenario, &e.requests, solver, None), &e.requests))
+        Method::ALL.map(|solver| json::to_json(&solve(&e.scenario, &e.requests, solver, None), &e.requests))
     };
     known_epochs().iter().flat_map(solved).collect()
 }
@@ -137,15 +137,15 @@ fn known_epochs() -> &'static [Epoch] {
         let spec = Spec { requests: 10, seed: 198, tightness: 0.7, padding, ..Spec::new(Family::Binding) };
         let generator = Generator::new(spec).expect("the spec is in range");
         let (scenario, requests) = (generator.scenario().clone(), generator.requests().expect("the spec is in range"));
-        let optimum = solve(&scenario, &requests, Solver::BruteForce, None).scheduled.len() as u64;
+        let optimum = solve(&scenario, &requests, Method::BruteForce, None).scheduled.len() as u64;
         Epoch { scenario, requests, optimum }
     };
     EPOCHS.get_or_init(|| PADDINGS.map(make).into())
 }
 
-fn solve(scenario: &Scenario, requests: &Requests, solver: Solver, time: Option<Duration>) -> Outcome {
+fn solve(scenario: &Scenario, requests: &Requests, solver: Method, time: Option<Duration>) -> Outcome {
     let problem = Problem::new(scenario, requests).expect("the epoch can be converted");
-    let solution = solver.solve(&problem.instance, Limits { time });
+    let solution = Solver::new(solver).limits(Limits { time, ..Limits::NONE }).solve(&problem.instance);
     assert!(solution.rows.is_sorted_by(|a, b| a < b) && problem.instance.is_feasible(&solution.rows));
     let made = Provenance { solver: solver.to_string(), backend: "cpu".to_string(), seconds: 0.0 };
     Outcome::new(scenario, requests, &problem, solution, made).expect("the problem was converted before")
@@ -220,7 +220,7 @@ fn epoch(scenario: &Scenario, requests: &Requests) {
     if requests.len() > SOLVED {
         return;
     }
-    for solver in [Solver::Branch, Solver::FirstCome] {
+    for solver in [Method::Flat, Method::FirstCome] {
         let outcome = solve(scenario, requests, solver, Some(LIMIT));
         let written = json::to_json(&outcome, requests);
         let claim = json::parse_claim(&written, "written", requests).expect("what is written reads back");

@@ -31,6 +31,15 @@ pub enum Error {
     /// Integer columns that no [`Instance`](crate::instance::Instance) may hold.
     #[error("instance: {0}")]
     Columns(String),
+    /// The system refused worker threads.
+    #[error("cannot start {threads} threads: {source}; give fewer")]
+    Threads {
+        /// How many were asked for; 0 for one per core.
+        threads: usize,
+        /// What the thread pool said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A result of this library.

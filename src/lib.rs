@@ -7,7 +7,7 @@
 //! kept.
 //!
 //! ```
-//! use dftsp::{certificate::Status, instance::Problem, scenario::Scenario, search::Limits, solver::Solver};
+//! use dftsp::{certificate::Status, instance::Problem, scenario::Scenario, solver::{Method, Solver}};
 //! use dftsp::workload::{Request, Requests};
 //!
 //! let mut requests = Requests::new();
@@ -15,7 +15,7 @@
 //!     requests.push(id, Request { deadline_s: 1.2, ..Request::new(512, output_tokens) })?;
 //! }
 //! let problem = Problem::new(&Scenario::paper(), &requests)?;
-//! let solution = Solver::Branch.solve(&problem.instance, Limits::default());
+//! let solution = Solver::new(Method::Flat).solve(&problem.instance);
 //! assert_eq!((solution.rows.len(), solution.status()), (4, Status::Optimal));
 //! # Ok::<(), dftsp::error::Error>(())
 //! ```

@@ -1,18 +1,27 @@
-//! One door to all schedulers: pick one, get a batch with its certificate.
+//! One door to all schedulers: pick a method, build a [`Solver`] once, get batches with their certificates.
+//!
+//! A solver holds no state between calls and shares none with other solvers: it is `Send + Sync`, and may be used from
+//! many threads at once.
 
 use std::fmt;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::baseline;
 use crate::certificate::{Solution, Work};
+use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::rank::Ranked;
-use crate::search::{Clock, Limits, algorithm1, branch, brute_force, exhaustive, prove};
+use crate::search::{Clock, Limits, Observer, Progress, algorithm1, branch, brute_force, exhaustive, prove};
 
 /// The schedulers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Solver {
-    /// Exact, for any instance: bounds for all deadlines, then branching. The default.
-    Branch,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Exact, for any instance: bounds for all deadlines, then the flattened tree.
+    #[default]
+    Flat,
     /// Algorithm 1 of the paper (DFTSP), with or without its pruning. Exact where all users share one channel gain; its
     /// batch is called optimal only where that, or a Lagrangian bound, proves it.
     Algorithm1 {
@@ -36,59 +45,130 @@ pub enum Solver {
     ShortestFirst,
 }
 
-impl Solver {
-    /// Every solver, with default options.
-    pub const ALL: [Solver; 9] = [
-        Solver::Branch,
-        Solver::Algorithm1 { prune: true },
-        Solver::Algorithm1 { prune: false },
-        Solver::BruteForce,
-        Solver::Static { batch_size: None },
-        Solver::NoBatching,
-        Solver::FirstCome,
-        Solver::EarliestDeadline,
-        Solver::ShortestFirst,
+impl Method {
+    /// Every method, with default options.
+    pub const ALL: [Method; 9] = [
+        Method::Flat,
+        Method::Algorithm1 { prune: true },
+        Method::Algorithm1 { prune: false },
+        Method::BruteForce,
+        Method::Static { batch_size: None },
+        Method::NoBatching,
+        Method::FirstCome,
+        Method::EarliestDeadline,
+        Method::ShortestFirst,
     ];
 
     /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
-            Solver::Branch => "branch",
-            Solver::Algorithm1 { prune: true } => "dftsp",
-            Solver::Algorithm1 { prune: false } => "dftsp-unpruned",
-            Solver::BruteForce => "brute-force",
-            Solver::Static { .. } => "static",
-            Solver::NoBatching => "none",
-            Solver::FirstCome => "fcfs",
-            Solver::EarliestDeadline => "edf",
-            Solver::ShortestFirst => "shortest",
+            Method::Flat => "flat",
+            Method::Algorithm1 { prune: true } => "dftsp",
+            Method::Algorithm1 { prune: false } => "dftsp-unpruned",
+            Method::BruteForce => "brute-force",
+            Method::Static { .. } => "static",
+            Method::NoBatching => "none",
+            Method::FirstCome => "fcfs",
+            Method::EarliestDeadline => "edf",
+            Method::ShortestFirst => "shortest",
         }
     }
 
-    /// The solver of that name, with default options.
-    pub fn from_name(name: &str) -> Option<Solver> {
-        Solver::ALL.into_iter().find(|solver| solver.name() == name)
+    /// The method of that name, with default options.
+    pub fn from_name(name: &str) -> Option<Method> {
+        Method::ALL.into_iter().find(|solver| solver.name() == name)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A scheduler, ready to choose batches.
+#[derive(Debug, Clone, Default)]
+pub struct Solver {
+    method: Method,
+    limits: Limits,
+    observer: Option<Observer>,
+    /// The threads of the solver's own; without them it works in the caller's.
+    pool: Option<Arc<ThreadPool>>,
+}
+
+impl Solver {
+    /// A solver that works in the calling thread, without limits.
+    pub fn new(method: Method) -> Self {
+        Solver { method, ..Solver::default() }
+    }
+
+    /// Works on `threads` threads of its own (0: one for each core). Results never depend on it.
+    ///
+    /// # Errors
+    /// The system refuses the threads.
+    pub fn threads(self, threads: usize) -> Result<Self> {
+        if threads == 1 {
+            return Ok(Solver { pool: None, ..self });
+        }
+        let name = |thread| format!("dftsp-{thread}");
+        match ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build() {
+            Ok(pool) => Ok(Solver { pool: Some(Arc::new(pool)), ..self }),
+            Err(e) => Err(Error::Threads { threads, source: e.into() }),
+        }
+    }
+
+    /// Stops at these limits; each solve has its own clock.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Solver { limits, ..self }
+    }
+
+    /// Tells `observer` of every new incumbent and bound of [`Solver::solve`].
+    #[must_use]
+    pub fn observer(self, observer: Observer) -> Self {
+        Solver { observer: Some(observer), ..self }
+    }
+
+    /// What it does.
+    pub fn method(&self) -> Method {
+        self.method
     }
 
     /// Chooses a batch of `instance`.
     ///
     /// The batch is always feasible, and the certificate always proves a bound on any batch: equal to its size if it is
-    /// optimal. A time limit stops a search with what it has; the bound passes behind a certificate are not
-    /// interrupted.
-    pub fn solve(self, instance: &Instance, limits: Limits) -> Solution {
-        let clock = &mut Clock::start(limits);
-        match self {
-            Solver::Branch => or_greedy(instance, branch::solve(instance, clock)),
-            Solver::Algorithm1 { prune } => {
+    /// optimal. A limit stops a search with what it has.
+    pub fn solve(&self, instance: &Instance) -> Solution {
+        let solution = self.run(instance);
+        if let Some(observer) = &self.observer {
+            observer.tell(Progress::Incumbent { rows: &solution.rows });
+            observer.tell(Progress::Bound { bound: solution.certificate.bound });
+        }
+        solution
+    }
+
+    /// Chooses a batch of each of `instances`, one task each. The same as [`Solver::solve`] for each, in order.
+    pub fn solve_many(&self, instances: &[Instance]) -> Vec<Solution> {
+        match &self.pool {
+            Some(pool) => pool.install(|| instances.par_iter().map(|instance| self.run(instance)).collect()),
+            None => instances.iter().map(|instance| self.run(instance)).collect(),
+        }
+    }
+
+    fn run(&self, instance: &Instance) -> Solution {
+        let clock = &mut Clock::start(&self.limits);
+        match self.method {
+            Method::Flat => or_greedy(instance, branch::solve(instance, clock)),
+            Method::Algorithm1 { prune } => {
                 let search = |ranked: &Ranked, size, clock: &mut Clock| algorithm1::search(ranked, size, prune, clock);
                 or_greedy(instance, exhaustive(instance, clock, search))
             }
-            Solver::BruteForce => or_greedy(instance, exhaustive(instance, clock, brute_force::search)),
-            Solver::Static { batch_size } => bounded(instance, baseline::static_batch(instance, batch_size)),
-            Solver::NoBatching => bounded(instance, baseline::no_batching(instance)),
-            Solver::FirstCome => bounded(instance, baseline::first_come(instance)),
-            Solver::EarliestDeadline => bounded(instance, baseline::earliest_deadline(instance)),
-            Solver::ShortestFirst => bounded(instance, baseline::shortest_first(instance)),
+            Method::BruteForce => or_greedy(instance, exhaustive(instance, clock, brute_force::search)),
+            Method::Static { batch_size } => bounded(instance, baseline::static_batch(instance, batch_size)),
+            Method::NoBatching => bounded(instance, baseline::no_batching(instance)),
+            Method::FirstCome => bounded(instance, baseline::first_come(instance)),
+            Method::EarliestDeadline => bounded(instance, baseline::earliest_deadline(instance)),
+            Method::ShortestFirst => bounded(instance, baseline::shortest_first(instance)),
         }
     }
 }
@@ -109,10 +189,4 @@ fn bounded(instance: &Instance, rows: Vec<u32>) -> Solution {
     let mut work = Work::default();
     let certificate = prove::certify(instance, rows.len() as u64, false, &mut work);
     Solution { rows, certificate, work }
-}
-
-impl fmt::Display for Solver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }

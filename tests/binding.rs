@@ -6,17 +6,16 @@ use dftsp::certificate::Status;
 use dftsp::generate::{Family, Generator, Lengths, Spec};
 use dftsp::instance::Problem;
 use dftsp::outcome::{Outcome, Provenance};
-use dftsp::search::Limits;
-use dftsp::solver::Solver;
+use dftsp::solver::{Method, Solver};
 use dftsp::workload::synthesis::ChannelModel;
 
 fn outcome(spec: Spec) -> Outcome {
     let generator = Generator::new(spec).unwrap();
     let requests = generator.requests().unwrap();
     let problem = Problem::new(generator.scenario(), &requests).unwrap();
-    let best = Solver::Branch.solve(&problem.instance, Limits::default());
+    let best = Solver::new(Method::Flat).solve(&problem.instance);
     assert_eq!(best.status(), Status::Optimal);
-    let made = Provenance { solver: "branch".to_string(), backend: "cpu".to_string(), seconds: 0.0 };
+    let made = Provenance { solver: "flat".to_string(), backend: "cpu".to_string(), seconds: 0.0 };
     Outcome::new(generator.scenario(), &requests, &problem, best, made).unwrap()
 }
 

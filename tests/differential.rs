@@ -14,24 +14,22 @@ use dftsp::instance::{Capacity, Columns, Instance, MAX_SUM, Problem};
 use dftsp::outcome::{Outcome, Provenance};
 use dftsp::scenario::Padding;
 use dftsp::search::Limits;
-use dftsp::solver::Solver;
+use dftsp::solver::{Method, Solver};
 use dftsp::verify::{self, Claim};
 use dftsp::workload::synthesis::ChannelModel;
 
-const NO_LIMIT: Limits = Limits { time: None };
-
 /// The solvers that promise the optimum for this kind of channel.
-fn exact(channel: Channel) -> Vec<Solver> {
-    let mut solvers = vec![Solver::Branch, Solver::BruteForce];
+fn exact(channel: Channel) -> Vec<Method> {
+    let mut solvers = vec![Method::Flat, Method::BruteForce];
     if channel == Channel::Shared {
-        solvers.push(Solver::Algorithm1 { prune: true });
+        solvers.push(Method::Algorithm1 { prune: true });
     }
     solvers
 }
 
 /// Checks one solver on one instance whose optimum is known.
-fn check(instance: &Instance, solver: Solver, optimum: usize, promised: bool, seed: u64) {
-    let solution = solver.solve(instance, NO_LIMIT);
+fn check(instance: &Instance, solver: Method, optimum: usize, promised: bool, seed: u64) {
+    let solution = Solver::new(solver).solve(instance);
     let context = || format!("{solver}, seed {seed}: {solution:?}");
     assert!(instance.is_feasible(&solution.rows), "{}", context());
     assert!(solution.rows.is_sorted() && solution.rows.len() <= optimum, "{}", context());
@@ -68,7 +66,7 @@ fn every_other_solver_is_feasible_and_bounded() {
         // Small: the unpruned tree has the product of all group sizes many paths.
         let instance = random_instance(&mut Rng::new(2_000_000 + seed), 9, channel);
         let optimum = largest_batch(&instance);
-        for solver in Solver::ALL {
+        for solver in Method::ALL {
             check(&instance, solver, optimum, exact(channel).contains(&solver), seed);
         }
     }
@@ -79,8 +77,8 @@ fn pruning_changes_the_nodes_of_algorithm_1_and_nothing_else() {
     let mut saved = 0;
     for seed in 0..1_500 {
         let instance = random_instance(&mut Rng::new(3_000_000 + seed), 9, Channel::Fading);
-        let pruned = Solver::Algorithm1 { prune: true }.solve(&instance, NO_LIMIT);
-        let full = Solver::Algorithm1 { prune: false }.solve(&instance, NO_LIMIT);
+        let pruned = Solver::new(Method::Algorithm1 { prune: true }).solve(&instance);
+        let full = Solver::new(Method::Algorithm1 { prune: false }).solve(&instance);
         assert_eq!((&pruned.rows, &pruned.certificate), (&full.rows, &full.certificate));
         assert_eq!(pruned.work.paths_checked, full.work.paths_checked);
         assert_eq!(pruned.work.subproblems, full.work.subproblems);
@@ -102,13 +100,13 @@ fn outcomes_of_random_epochs_verify() {
         let problem = Problem::new(&scenario, &requests).unwrap();
         let optimum = largest_batch(&problem.instance);
         for solver in [
-            Solver::Branch,
-            Solver::BruteForce,
-            Solver::Algorithm1 { prune: true },
-            Solver::FirstCome,
-            Solver::Static { batch_size: None },
+            Method::Flat,
+            Method::BruteForce,
+            Method::Algorithm1 { prune: true },
+            Method::FirstCome,
+            Method::Static { batch_size: None },
         ] {
-            let solution = solver.solve(&problem.instance, NO_LIMIT);
+            let solution = Solver::new(solver).solve(&problem.instance);
             if exact(Channel::Fading).contains(&solver) {
                 assert_eq!(
                     (solution.rows.len(), solution.status()),
@@ -136,18 +134,18 @@ fn time_limits_are_kept_and_cost_neither_batch_nor_bound() {
             let base = Spec { requests, padding, seed: 3, ..Spec::new(Family::Binding) };
             let generator = Generator::new(Spec { lengths, ..base }).unwrap();
             let instance = Problem::new(generator.scenario(), &generator.requests().unwrap()).unwrap().instance;
-            let greedy = [Solver::ShortestFirst, Solver::FirstCome, Solver::EarliestDeadline]
-                .map(|solver| solver.solve(&instance, NO_LIMIT));
+            let greedy = [Method::ShortestFirst, Method::FirstCome, Method::EarliestDeadline]
+                .map(|solver| Solver::new(solver).solve(&instance));
             let bound = greedy.iter().map(|s| s.certificate.bound).min().unwrap();
-            for (limit, solver) in
-                [(0.0, Solver::Branch), (0.3, Solver::Branch), (0.3, Solver::Algorithm1 { prune: true })]
+            for (limit, solver) in [(0.0, Method::Flat), (0.3, Method::Flat), (0.3, Method::Algorithm1 { prune: true })]
             {
                 let start = Instant::now();
-                let solution = solver.solve(&instance, Limits { time: Some(Duration::from_secs_f64(limit)) });
+                let limits = Limits::time(Duration::from_secs_f64(limit));
+                let solution = Solver::new(solver).limits(limits).solve(&instance);
                 // Generous: what is kept is the order of magnitude, on a machine that does other things too.
                 assert!(start.elapsed().as_secs_f64() < limit + 5.0, "{solver} {padding:?}: {:?}", start.elapsed());
                 assert!(solution.rows.len() >= greedy[0].rows.len(), "{solver} {padding:?}");
-                if solver == Solver::Branch {
+                if solver == Method::Flat {
                     assert!(solution.certificate.bound <= bound, "{solver} {padding:?} {limit}");
                     assert!(greedy.iter().all(|s| s.rows.len() <= solution.rows.len()), "{solver} {padding:?}");
                 }
@@ -164,7 +162,7 @@ fn large_instances_of_few_kinds_are_proven() {
         let base = Spec { requests: 50_000, seed, ..Spec::new(Family::Binding) };
         let generator = Generator::new(Spec { channel: ChannelModel::Shared, ..base }).unwrap();
         let instance = Problem::new(generator.scenario(), &generator.requests().unwrap()).unwrap().instance;
-        let solution = Solver::Branch.solve(&instance, NO_LIMIT);
+        let solution = Solver::new(Method::Flat).solve(&instance);
         assert_eq!(solution.status(), Status::Optimal);
         assert!(instance.is_feasible(&solution.rows));
     }
@@ -199,10 +197,10 @@ fn algorithm_1_misses_the_optimum_under_fading_and_says_so() {
     };
     let instance = Instance::new(columns, Capacity { uplink: 5, downlink: 5, kv_tokens: 9 }).unwrap();
     assert_eq!(largest_batch(&instance), 2);
-    let best = Solver::Branch.solve(&instance, NO_LIMIT);
+    let best = Solver::new(Method::Flat).solve(&instance);
     assert_eq!((best.rows, best.certificate.bound), (vec![1, 2], 2));
     for prune in [true, false] {
-        let paper = Solver::Algorithm1 { prune }.solve(&instance, NO_LIMIT);
+        let paper = Solver::new(Method::Algorithm1 { prune }).solve(&instance);
         assert_eq!((paper.rows.len(), paper.status()), (1, Status::Feasible { bound: 2 }));
     }
 }
@@ -222,7 +220,7 @@ fn edges() {
     ];
     for (instance, optimum, what) in &cases {
         assert_eq!(largest_batch(instance), *optimum, "{what}");
-        for solver in Solver::ALL {
+        for solver in Method::ALL {
             let promised = exact(Channel::Shared).contains(&solver);
             check(instance, solver, *optimum, promised, 0);
         }
@@ -232,10 +230,10 @@ fn edges() {
 #[test]
 fn large_instances_of_equal_requests_are_settled_by_the_bound() {
     let instance = equal(100_000, [7, 3, 2, 5], 500_000, 1_000_000);
-    let solution = Solver::Branch.solve(&instance, NO_LIMIT);
+    let solution = Solver::new(Method::Flat).solve(&instance);
     assert_eq!((solution.rows.len(), solution.status()), (100_000, Status::Optimal));
     let tight = equal(100_000, [7, 3, 2, 5], 250_004, 1_000_000);
-    let solution = Solver::Branch.solve(&tight, NO_LIMIT);
+    let solution = Solver::new(Method::Flat).solve(&tight);
     assert_eq!((solution.rows.len(), solution.status(), solution.work.nodes), (50_000, Status::Optimal, 0));
 }
 
@@ -253,5 +251,5 @@ fn rows_beyond_a_capacity_are_dropped() {
     };
     let instance = Instance::new(columns, Capacity { uplink: 5, downlink: 5, kv_tokens: 5 }).unwrap();
     assert_eq!(instance.columns().request, [10, 13]);
-    assert_eq!(Solver::Branch.solve(&instance, NO_LIMIT).rows, [0, 1]);
+    assert_eq!(Solver::new(Method::Flat).solve(&instance).rows, [0, 1]);
 }

@@ -12,16 +12,15 @@ use dftsp::generate::{Family, Generator, Spec};
 use dftsp::instance::{Problem, Reason};
 use dftsp::outcome::{Allocation, Outcome, Provenance};
 use dftsp::scenario::{Padding, Scenario};
-use dftsp::search::Limits;
-use dftsp::solver::Solver;
+use dftsp::solver::{Method, Solver};
 use dftsp::verify::{self, Claim, proof};
 use dftsp::workload::synthesis::ChannelModel;
 use dftsp::workload::{Request, Requests};
 
 fn claim(scenario: &Scenario, requests: &Requests) -> Claim {
     let problem = Problem::new(scenario, requests).unwrap();
-    let solution = Solver::Branch.solve(&problem.instance, Limits::default());
-    let made = Provenance { solver: "branch".to_string(), backend: "cpu".to_string(), seconds: 0.0 };
+    let solution = Solver::new(Method::Flat).solve(&problem.instance);
+    let made = Provenance { solver: "flat".to_string(), backend: "cpu".to_string(), seconds: 0.0 };
     Claim::from(&Outcome::new(scenario, requests, &problem, solution, made).unwrap())
 }
 
@@ -150,7 +149,7 @@ fn every_mutation_of_a_certificate_is_refused() {
         if instance.is_empty() {
             continue;
         }
-        let valid = Solver::Branch.solve(&instance, Limits::default()).certificate;
+        let valid = Solver::new(Method::Flat).solve(&instance).certificate;
         assert_eq!(proof::check(&instance, &valid, None, |_, _| Ok(())), Ok(()));
         let refused = |mutate: &dyn Fn(&mut Certificate)| {
             let mut mutated = valid.clone();

@@ -17,7 +17,7 @@ use crate::limits::Range;
 use crate::outcome::{Outcome, Provenance};
 use crate::report::{json, text};
 use crate::search::Limits;
-use crate::solver::Solver;
+use crate::solver::{Method, Solver};
 
 const TIME_LIMIT: Range = Range { min: 0.0, max: 1e9, min_allowed: true, unit: "seconds" };
 
@@ -36,9 +36,9 @@ enum Backend {
 pub(super) struct Args {
     #[command(flatten)]
     epoch: EpochArgs,
-    /// branch: exact, any instance. dftsp: Algorithm 1 of the paper (dftsp-unpruned: without its pruning). brute-force:
+    /// flat: exact, any instance. dftsp: Algorithm 1 of the paper (dftsp-unpruned: without its pruning). brute-force:
     /// every batch. static, none: the paper's StB and NoB. fcfs, edf, shortest: greedy in that order.
-    #[arg(long, default_value = "branch", value_parser = PossibleValuesParser::new(Solver::ALL.map(Solver::name)))]
+    #[arg(long, default_value = "flat", value_parser = PossibleValuesParser::new(Method::ALL.map(Method::name)))]
     solver: String,
     /// Batch size of --solver static; without it, what fits in the worst case.
     #[arg(long, value_name = "REQUESTS")]
@@ -46,7 +46,7 @@ pub(super) struct Args {
     /// Where to search.
     #[arg(long, value_enum, default_value = "auto")]
     backend: Backend,
-    /// Threads at most. Every solver of this version uses one; the result never depends on it.
+    /// Threads at most; without it, one for each core. The result never depends on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     threads: Option<u32>,
     /// Stop an exact search after this time, with the best batch found and a bound.
@@ -62,7 +62,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let limits = time_limit(args.time_limit)?;
-    let solver = args.solver()?;
+    let method = args.method()?;
+    let solver = Solver::new(method).limits(limits).threads(args.threads.map_or(0, |n| n as usize))?;
     if args.backend == Backend::Cuda {
         let place = Place::file("--backend");
         return Err(place.error("this version has no CUDA backend", "give auto or cpu").into());
@@ -70,9 +71,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let input = args.epoch.load()?;
     let problem = Problem::new(&input.scenario, &input.requests).map_err(|e| input.locate(e))?;
     let start = Instant::now();
-    let solution = solver.solve(&problem.instance, limits);
+    let solution = solver.solve(&problem.instance);
     let seconds = start.elapsed().as_secs_f64();
-    let made = Provenance { solver: solver.to_string(), backend: "cpu".to_string(), seconds };
+    let made = Provenance { solver: method.to_string(), backend: "cpu".to_string(), seconds };
     let outcome = Outcome::new(&input.scenario, &input.requests, &problem, solution, made)?;
     let result = match args.format {
         Format::Text => text::to_text(&outcome, &input.requests, &input.about),
@@ -88,18 +89,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 /// The limit of an option in seconds.
 pub(super) fn time_limit(seconds: f64) -> Result<Limits> {
     TIME_LIMIT.check(seconds, || Place::file("--time-limit"))?;
-    Ok(Limits { time: Some(Duration::from_secs_f64(seconds)) })
+    Ok(Limits::time(Duration::from_secs_f64(seconds)))
 }
 
 impl Args {
-    fn solver(&self) -> Result<Solver> {
+    fn method(&self) -> Result<Method> {
         // The parser has checked the name.
-        let named = Solver::from_name(&self.solver).unwrap_or(Solver::Branch);
+        let named = Method::from_name(&self.solver).unwrap_or(Method::Flat);
         match (named, self.batch_size) {
-            (Solver::Static { .. }, Some(0)) => {
+            (Method::Static { .. }, Some(0)) => {
                 Err(Place::file("--batch-size").error("0 is not allowed", "give 1 or more").into())
             }
-            (Solver::Static { .. }, batch_size) => Ok(Solver::Static { batch_size }),
+            (Method::Static { .. }, batch_size) => Ok(Method::Static { batch_size }),
             (solver, None) => Ok(solver),
             (solver, Some(_)) => {
                 let problem = format!("the solver {solver} has no batch size");

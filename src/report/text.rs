@@ -150,14 +150,13 @@ mod tests {
     use crate::generate::{Family, Generator, Spec};
     use crate::instance::Problem;
     use crate::outcome::Provenance;
-    use crate::search::Limits;
-    use crate::solver::Solver;
+    use crate::solver::{Method, Solver};
 
-    fn text(solver: Solver) -> String {
+    fn text(solver: Method) -> String {
         let generator = Generator::new(Spec::new(Family::Binding)).unwrap();
         let requests = generator.requests().unwrap();
         let problem = Problem::new(generator.scenario(), &requests).unwrap();
-        let solution = solver.solve(&problem.instance, Limits::default());
+        let solution = Solver::new(solver).solve(&problem.instance);
         let made = Provenance { solver: solver.to_string(), backend: "cpu".to_string(), seconds: 0.001 };
         let outcome = Outcome::new(generator.scenario(), &requests, &problem, solution, made).unwrap();
         to_text(&outcome, &requests, "a test")
@@ -165,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_report_says_what_binds_and_what_is_proven() {
-        let report = text(Solver::Branch);
+        let report = text(Method::Flat);
         for part in [
             "a test\n",
             "proven optimal",
@@ -177,7 +176,7 @@ mod tests {
         ] {
             assert!(report.contains(part), "{part} in\n{report}");
         }
-        let report = text(Solver::NoBatching);
+        let report = text(Method::NoBatching);
         assert!(report.contains("scheduled 1 of 100 requests: feasible; no batch is larger than 8"), "{report}");
     }
 

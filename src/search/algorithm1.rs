@@ -196,7 +196,7 @@ mod tests {
         // One subproblem (3, 3) with groups of 2 and 1: 3 nodes on level 1, 3·2 on level 2, of which only (2, 1) sums
         // to 3.
         let ranked = hopeless(&[2, 1]);
-        let mut clock = Clock::start(Limits::default());
+        let mut clock = Clock::start(&Limits::NONE);
         let found = search(&ranked, 2, false, &mut clock);
         assert!(found.batch.is_none() && found.complete);
         assert_eq!((found.work.subproblems, found.work.nodes, found.work.paths_checked), (1, 3 + 6, 1));
@@ -209,7 +209,7 @@ mod tests {
     fn pruned_and_unpruned_check_the_same_paths() {
         for sizes in [&[3usize, 2, 2][..], &[1, 1, 1, 1], &[6], &[2, 4]] {
             let ranked = hopeless(sizes);
-            let mut clock = Clock::start(Limits::default());
+            let mut clock = Clock::start(&Limits::NONE);
             let (all, pruned) = (search(&ranked, 1, false, &mut clock), search(&ranked, 1, true, &mut clock));
             assert_eq!(all.work.paths_checked, pruned.work.paths_checked);
             assert!(all.work.nodes >= pruned.work.nodes);

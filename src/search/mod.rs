@@ -5,56 +5,22 @@
 //! - `algorithm1`: the paper's DFTSP, verbatim;
 //! - `brute_force`: every batch, pruned by nothing but feasibility and size;
 //! - `leaf`: one subproblem (z, d), searched request by request within its loss budget;
+//! - `limits`: time, memory and cancellation, and who is told of progress;
 //! - `prove`: turns what a search found into a certificate.
 
 pub(crate) mod algorithm1;
 pub(crate) mod branch;
 pub(crate) mod brute_force;
 pub(crate) mod leaf;
+mod limits;
 pub(crate) mod prove;
 
-use std::time::{Duration, Instant};
+pub(crate) use limits::Clock;
+pub use limits::{Cancel, Limits, Observer, Progress};
 
 use crate::certificate::{Solution, Work};
 use crate::instance::Instance;
 use crate::rank::Ranked;
-
-/// When to stop a search that takes too long.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
-    /// Wall-clock time for the search; none if not given.
-    pub time: Option<Duration>,
-}
-
-/// A running clock.
-#[derive(Debug)]
-pub(crate) struct Clock {
-    end: Option<Instant>,
-    ticks: u32,
-    expired: bool,
-}
-
-impl Clock {
-    /// Starts the clock of `limits`.
-    pub fn start(limits: Limits) -> Self {
-        // A limit beyond what the clock can count is no limit.
-        let end = limits.time.and_then(|time| Instant::now().checked_add(time));
-        Clock { end, ticks: 0, expired: false }
-    }
-
-    /// Whether the time is over; looks at the real clock every 1,024 calls.
-    #[inline]
-    pub fn tick(&mut self) -> bool {
-        self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks.is_multiple_of(1024) { self.look() } else { self.expired }
-    }
-
-    /// Whether the time is over, by the real clock.
-    pub fn look(&mut self) -> bool {
-        self.expired = self.expired || self.end.is_some_and(|end| Instant::now() >= end);
-        self.expired
-    }
-}
 
 /// What a search of an additive instance found.
 #[derive(Debug, Clone, Default)]

@@ -415,7 +415,7 @@ fn options_out_of_range_are_refused() {
     let generate = ["generate", "binding", "--output", "out", "--scenario-output", "out2"];
     let cases: [(&[&str], &str, &[&str], &str); 15] = [
         (&solve, "--time-limit", &["nan", "-1", "inf", "-inf", "1e30", "1e400"], "--time-limit: "),
-        (&solve, "--batch-size", &["1"], "--batch-size: the solver branch has no batch size"),
+        (&solve, "--batch-size", &["1"], "--batch-size: the solver flat has no batch size"),
         (&solve, "--at", &["1"], "--at: it is for traces"),
         (&solve, "--seed", &["1"], "--seed: it is for traces"),
         (&["solve", "--output", "out"], "--at", &["1"], "--at: it is for traces"),

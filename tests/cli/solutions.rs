@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::support::{Folder, message, text_of, without_seconds};
 
 const SOLVERS: [&str; 9] =
-    ["branch", "dftsp", "dftsp-unpruned", "brute-force", "static", "none", "fcfs", "edf", "shortest"];
+    ["flat", "dftsp", "dftsp-unpruned", "brute-force", "static", "none", "fcfs", "edf", "shortest"];
 const EPOCH: [&str; 4] = ["--scenario", "s.toml", "--requests", "r.csv"];
 
 fn generate(folder: &Folder, family: &str, padding: &str, requests: &str) {
@@ -38,7 +38,7 @@ fn what_every_solver_gives_verifies() {
                 );
                 let solution: Value = serde_json::from_slice(&folder.read("solution.json")).unwrap();
                 assert_eq!(solution["solver"], *solver, "{context}");
-                if solver == "branch" {
+                if solver == "flat" {
                     assert_eq!(solution["status"], "optimal", "{context}");
                     optimum = solution["size"].as_u64();
                 }

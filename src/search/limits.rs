@@ -1,0 +1,123 @@
+//! When a search stops before it is done, and whom it tells how far it is.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// When to stop a search that takes too long. Whatever stops it, the batch found so far is returned with a proven
+/// bound.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// Wall-clock time of the whole solve; none if not given.
+    pub time: Option<Duration>,
+    /// Bytes that the search may hold besides the instance; none if not given.
+    pub memory: Option<u64>,
+    /// A switch that another thread may throw.
+    pub cancel: Option<Cancel>,
+}
+
+impl Limits {
+    /// No limit at all.
+    pub const NONE: Limits = Limits { time: None, memory: None, cancel: None };
+
+    /// A time limit and no other.
+    pub fn time(time: Duration) -> Self {
+        Limits { time: Some(time), ..Limits::NONE }
+    }
+}
+
+/// A switch that stops a search from another thread. Clones are the same switch.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// A switch that is not thrown.
+    pub fn new() -> Self {
+        Cancel::default()
+    }
+
+    /// Stops every search that holds the switch.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was thrown.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How far a search is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress<'p> {
+    /// A larger batch than all before.
+    Incumbent {
+        /// Rows of the instance, ascending: a feasible batch.
+        rows: &'p [u32],
+    },
+    /// No batch is larger than this.
+    Bound {
+        /// Proven upper bound on the size of any batch, lower than all before.
+        bound: u64,
+    },
+}
+
+/// Who is told of progress.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(Progress<'_>) + Send + Sync>);
+
+impl Observer {
+    /// Calls `observe` on every new incumbent and bound, in the thread that called the solver. The search waits for it.
+    pub fn new(observe: impl Fn(Progress<'_>) + Send + Sync + 'static) -> Self {
+        Observer(Arc::new(observe))
+    }
+
+    pub(crate) fn tell(&self, progress: Progress<'_>) {
+        (self.0)(progress);
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+/// A running clock.
+#[derive(Debug, Clone)]
+pub(crate) struct Clock {
+    end: Option<Instant>,
+    cancel: Option<Cancel>,
+    ticks: u32,
+    expired: bool,
+}
+
+impl Clock {
+    /// Starts the clock of `limits`.
+    pub fn start(limits: &Limits) -> Self {
+        // A limit beyond what the clock can count is no limit.
+        let end = limits.time.and_then(|time| Instant::now().checked_add(time));
+        Clock { end, cancel: limits.cancel.clone(), ticks: 0, expired: false }
+    }
+
+    /// Whether the time is over; looks at the real clock every 1,024 calls.
+    #[inline]
+    pub fn tick(&mut self) -> bool {
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(1024) { self.look() } else { self.expired }
+    }
+
+    /// Whether the time is over, by the real clock.
+    pub fn look(&mut self) -> bool {
+        self.expired = self.expired || self.over();
+        self.expired
+    }
+
+    /// [`Clock::look`] for a clock that is shared.
+    pub fn over(&self) -> bool {
+        self.expired
+            || self.cancel.as_ref().is_some_and(Cancel::is_cancelled)
+            || self.end.is_some_and(|end| Instant::now() >= end)
+    }
+}
