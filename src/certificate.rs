@@ -90,8 +90,12 @@ pub struct Work {
     pub subproblems: u64,
     /// Nodes of the search tree visited.
     pub nodes: u64,
+    /// Prefixes that large trees were cut into, to be walked at once.
+    pub work_items: u64,
     /// Complete paths whose constraints were checked.
     pub paths_checked: u64,
+    /// Of these, the ones that no direction of the radio settled.
+    pub paths_open: u64,
     /// Whether a limit stopped the search.
     pub stopped: bool,
 }
@@ -102,7 +106,9 @@ impl Work {
         self.bound_passes += other.bound_passes;
         self.subproblems += other.subproblems;
         self.nodes += other.nodes;
+        self.work_items += other.work_items;
         self.paths_checked += other.paths_checked;
+        self.paths_open += other.paths_open;
         self.stopped |= other.stopped;
     }
 }

@@ -77,6 +77,10 @@ pub mod certificate;
 
 pub mod baseline;
 
+mod tree;
+
+mod backend;
+
 pub mod search;
 
 pub mod solver;

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::backend::Cpu;
 use crate::baseline;
 use crate::certificate::{Solution, Work};
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::rank::Ranked;
-use crate::search::{Clock, Limits, Observer, Progress, algorithm1, branch, brute_force, exhaustive, prove};
+use crate::search::{Clock, Limits, Observer, Progress, algorithm1, brute_force, exhaustive, flat, prove};
 
 /// The schedulers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -139,7 +140,10 @@ impl Solver {
     /// The batch is always feasible, and the certificate always proves a bound on any batch: equal to its size if it is
     /// optimal. A limit stops a search with what it has.
     pub fn solve(&self, instance: &Instance) -> Solution {
-        let solution = self.run(instance);
+        let solution = match &self.pool {
+            Some(pool) => pool.install(|| self.run(instance)),
+            None => self.run(instance),
+        };
         if let Some(observer) = &self.observer {
             observer.tell(Progress::Incumbent { rows: &solution.rows });
             observer.tell(Progress::Bound { bound: solution.certificate.bound });
@@ -158,7 +162,16 @@ impl Solver {
     fn run(&self, instance: &Instance) -> Solution {
         let clock = &mut Clock::start(&self.limits);
         match self.method {
-            Method::Flat => or_greedy(instance, branch::solve(instance, clock)),
+            Method::Flat => {
+                let run = &mut flat::Run {
+                    clock,
+                    ws: &mut flat::Workspace::default(),
+                    backend: &Cpu { parallel: self.pool.is_some() },
+                    memory: self.limits.memory,
+                    observer: self.observer.as_ref(),
+                };
+                or_greedy(instance, flat::solve(instance, run))
+            }
             Method::Algorithm1 { prune } => {
                 let search = |ranked: &Ranked, size, clock: &mut Clock| algorithm1::search(ranked, size, prune, clock);
                 or_greedy(instance, exhaustive(instance, clock, search))

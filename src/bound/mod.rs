@@ -5,9 +5,11 @@
 //! a_i. The first sum is at most the positive parts over F_d, the second at most λ·(U, W, K, e_d). ∎
 //!
 //! The multipliers are integers over a common power of two, and the sums are exact in 128 bits, so no rounding enters a
-//! bound: any λ that the floating-point linear program (in `lp`) proposes is a valid one, good or bad.
+//! bound: any λ that the floating-point linear program (in `simplex`) proposes is a valid one, good or bad.
 
-pub(crate) mod lp;
+pub(crate) mod condense;
+pub(crate) mod cover;
+pub(crate) mod simplex;
 
 use crate::rank::{COMPUTE, RESOURCES, Ranked};
 
@@ -49,6 +51,11 @@ impl Multipliers {
         Multipliers { one_bits, lambda: lambda.map(|m| ((m * scale) as u64).min(MAX_MULTIPLIER)) }
     }
 
+    /// λ in floats: above or below the exact numbers by a relative 2⁻⁵².
+    pub(crate) fn to_real(self) -> [f64; RESOURCES] {
+        self.lambda.map(|m| libm::ldexp(m as f64, -(self.one_bits as i32)))
+    }
+
     /// The exponent of the common denominator.
     pub fn one_bits(&self) -> u32 {
         self.one_bits
@@ -86,100 +93,6 @@ impl Multipliers {
             ((fixed + deadline + gained) >> self.one_bits).min(u128::from(d)) as u64
         };
         ranked.run_ends().iter().map(bound).collect()
-    }
-}
-
-/// The pointwise minimum of the bounds of all λ tried.
-#[derive(Debug, Clone)]
-pub(crate) struct Cover {
-    multipliers: Vec<Multipliers>,
-    /// Best bound of each run.
-    bound: Vec<u64>,
-    /// Which multipliers gave it.
-    owner: Vec<u32>,
-    /// Whether the linear program of the run was solved: it cannot be bounded better this way.
-    solved: Vec<bool>,
-    /// The last λ proposed, in floats, to start the next linear program from.
-    warm: [f64; RESOURCES],
-}
-
-impl Cover {
-    /// The trivial bounds, d.
-    pub fn new(ranked: &Ranked) -> Self {
-        let runs = ranked.run_ends().len();
-        Cover {
-            multipliers: vec![Multipliers::ZERO],
-            bound: Multipliers::ZERO.bounds(ranked),
-            owner: vec![0; runs],
-            solved: vec![false; runs],
-            warm: [0.0; RESOURCES],
-        }
-    }
-
-    /// The runs whose bound is at least `target`, with that bound.
-    pub fn open(&self, target: u64) -> impl Iterator<Item = (usize, u64)> + '_ {
-        self.bound.iter().copied().enumerate().filter(move |&(_, bound)| bound >= target)
-    }
-
-    /// The run with the largest bound among those open at `target` whose linear program was not solved yet.
-    pub fn next_unsolved(&self, target: u64) -> Option<usize> {
-        self.open(target)
-            .filter(|&(run, _)| !self.solved[run])
-            .max_by_key(|&(run, b)| (b, std::cmp::Reverse(run)))
-            .map(|(run, _)| run)
-    }
-
-    /// Solves the linear program of `run` and lowers every bound that its λ improves. Returns λ, and how many requests
-    /// of each kind an optimal vertex takes whole (see [`lp::Relaxation`]).
-    pub fn solve(&mut self, ranked: &Ranked, run: usize) -> (Multipliers, Vec<u32>) {
-        let lp::Relaxation { lambda, take } = lp::relax(ranked, ranked.run_ends()[run] as usize, self.warm);
-        self.warm = lambda;
-        let multipliers = Multipliers::from_real(self.warm);
-        let index = self.multipliers.len() as u32;
-        for (run, bound) in multipliers.bounds(ranked).into_iter().enumerate() {
-            if bound < self.bound[run] {
-                (self.bound[run], self.owner[run]) = (bound, index);
-            }
-        }
-        self.multipliers.push(multipliers);
-        self.solved[run] = true;
-        (multipliers, take)
-    }
-
-    /// Solves linear programs until every run open at `target` is solved, `passes` are spent, `patience` passes in a
-    /// row have not lowered the largest bound, or `stop` says so. Returns the passes made.
-    pub fn tighten(
-        &mut self,
-        ranked: &Ranked,
-        target: u64,
-        (passes, patience): (u64, u64),
-        mut stop: impl FnMut(u64) -> bool,
-    ) -> u64 {
-        let (mut lowest, mut since) = (u64::MAX, 0);
-        for made in 0..passes {
-            let largest = self.bound.iter().copied().max().unwrap_or(0);
-            if largest < lowest {
-                (lowest, since) = (largest, made);
-            }
-            if made - since >= patience || stop(made) {
-                return made;
-            }
-            match self.next_unsolved(target) {
-                Some(run) => self.solve(ranked, run),
-                None => return made,
-            };
-        }
-        passes
-    }
-
-    /// The best bound of a run.
-    pub fn bound(&self, run: usize) -> u64 {
-        self.bound[run]
-    }
-
-    /// The multipliers behind [`Cover::bound`].
-    pub fn multipliers(&self, run: usize) -> Multipliers {
-        self.multipliers[self.owner[run] as usize]
     }
 }
 

@@ -71,7 +71,9 @@ struct WorkOut {
     bound_passes: u64,
     subproblems: u64,
     nodes: u64,
+    work_items: u64,
     paths_checked: u64,
+    paths_open: u64,
     stopped: bool,
 }
 
@@ -135,7 +137,7 @@ struct ExhaustedFile {
 pub fn to_json(outcome: &Outcome, requests: &Requests) -> String {
     let id = |row: u32| requests.id(row as usize);
     let allocations = outcome.allocations.iter();
-    let Work { bound_passes, subproblems, nodes, paths_checked, stopped } = outcome.work;
+    let Work { bound_passes, subproblems, work_items, nodes, paths_checked, paths_open, stopped } = outcome.work;
     let solution = SolutionOut {
         status: match outcome.status {
             Status::Optimal => "optimal",
@@ -164,7 +166,7 @@ pub fn to_json(outcome: &Outcome, requests: &Requests) -> String {
         solver: &outcome.solver,
         backend: &outcome.backend,
         seconds: outcome.seconds,
-        work: WorkOut { bound_passes, subproblems, nodes, paths_checked, stopped },
+        work: WorkOut { bound_passes, subproblems, work_items, nodes, paths_checked, paths_open, stopped },
         assumptions: &outcome.assumptions,
         certificate: certificate_file(&outcome.certificate),
     };

@@ -1,206 +1,216 @@
-//! One subproblem (z, d): is there a batch of exactly z requests in F_d under e_d?
+//! One subproblem (z, d): which requests its λ leaves free, and the search of their tree.
 //!
-//! With multipliers λ let δ = λ·(U, W, K, e_d) + Σ_{i ≤ d} max(0, 1 − λ·a_i) − z, all in integers.
-//!
-//! **Lemma.** For a feasible x of size z, the reduced costs r_i = 1 − λ·a_i that x goes against (r_i > 0 left out, r_i
-//! < 0 taken) and λ times the capacity left over add up to δ. *Proof.* z = Σ x_i r_i + λ·Σ x_i a_i; subtract from UB. ∎
-//!
-//! So no batch exists if δ < 0; a request with |r_i| > δ goes the way its sign says; and the others are branched on,
-//! largest |r_i| first, natural way first, while the losses so far stay within δ. Of requests with equal costs the ones
-//! taken are the first, so equal requests cost no extra branches.
+//! In: the condensed instance, a deadline of it, a size, and the λ of its linear program. Out: a batch of that size, or
+//! that there is none ([`tree`](crate::tree) has the lemmas).
 
 use super::Clock;
+use crate::backend::Backend;
 use crate::bound::Multipliers;
+use crate::bound::condense::{Condensed, Segment, View};
 use crate::certificate::Work;
-use crate::rank::{Left, RESOURCES, Ranked};
+use crate::rank::{Left, RESOURCES};
+use crate::tree::{Builder, Free, Item, Tree, Walk, Walked};
 
 /// How a leaf ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Leaf {
-    /// A batch of the size asked for, as ranks.
+pub(crate) enum Leaf {
+    /// A batch of the size asked for, as rows, ascending.
     Batch(Vec<u32>),
     /// There is none.
     Empty,
-    /// The clock ran out.
+    /// A limit was reached.
     Stopped,
 }
 
-/// A request worth branching on.
-#[derive(Debug, Clone, Copy)]
-struct Free {
-    rank: u32,
-    cost: [u64; RESOURCES],
-    /// Taken unless it pays to leave it out.
-    natural: bool,
-    /// |r_i|: the loss of going against `natural`.
-    loss: u128,
-    /// Whether it costs the same as the one before it.
-    twin: bool,
+/// Memory that is reused from one leaf to the next.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Leaves {
+    builder: Builder,
+    free: Vec<Free>,
+    taken: Vec<u32>,
 }
 
-/// How many of the last free requests have tables of cheapest sums.
-const TABLE: usize = 192;
+/// Of many free requests, first only so many are searched, the nearest to λ, the others as λ would have them: a batch is
+/// usually among those.
+const FIRST: usize = 256;
+/// Nodes of a tree before it is cut into work items.
+const ALONE: u64 = 2000;
+/// Work items aimed at, on any number of threads: their numbers are the same everywhere.
+const ITEMS: usize = 256;
+/// Bytes that a free request takes in the tables of a tree, about.
+const BYTES_PER_FREE: u64 = 2048;
 
-/// Searches subproblem (`size`, `d`) with the help of `multipliers`.
-pub fn search(
-    ranked: &Ranked,
-    d: usize,
-    size: u64,
-    multipliers: &Multipliers,
-    clock: &mut Clock,
-    work: &mut Work,
-) -> Leaf {
-    work.subproblems += 1;
-    let Some(loss_budget) = loss_budget(ranked, d, size, multipliers) else { return Leaf::Empty };
-    let mut left = Left(ranked.capacities(d));
-    let mut batch = Vec::new();
-    let mut free = Vec::new();
-    for rank in 0..d {
-        let cost = ranked.cost(rank);
-        let (one, price) = (multipliers.one(), multipliers.price(&cost));
-        let natural = one > price;
-        let loss = one.abs_diff(price);
-        if loss <= loss_budget {
-            free.push(Free { rank: rank as u32, cost, natural, loss, twin: false });
-        } else if natural {
-            if !left.fits(&cost) {
-                return Leaf::Empty;
+/// A subproblem to search.
+pub(crate) struct Subproblem<'a> {
+    pub view: &'a View<'a>,
+    pub condensed: &'a Condensed,
+    pub segment: &'a Segment,
+    pub size: u64,
+    pub multipliers: &'a Multipliers,
+    /// Bytes that its tables may take.
+    pub memory: Option<u64>,
+}
+
+impl Leaves {
+    /// Searches a subproblem.
+    pub fn search(&mut self, sub: &Subproblem<'_>, backend: &dyn Backend, clock: &mut Clock, work: &mut Work) -> Leaf {
+        work.subproblems += 1;
+        let Some((left, loss)) = self.gather(sub) else { return Leaf::Empty };
+        let Some(need) = (sub.size as usize).checked_sub(self.taken.len()) else { return Leaf::Empty };
+        if self.free.len() > FIRST {
+            if let Leaf::Batch(rows) = self.search_nearest(need, left, loss, sub.memory, backend, clock, work) {
+                return Leaf::Batch(rows);
             }
-            left.take(&cost);
-            batch.push(rank as u32);
         }
-    }
-    let Some(need) = (size as usize).checked_sub(batch.len()) else { return Leaf::Empty };
-    free.sort_unstable_by_key(|f| (std::cmp::Reverse(f.loss), f.cost, f.rank));
-    for i in 1..free.len() {
-        free[i].twin = free[i].cost == free[i - 1].cost;
-    }
-    let cheapest = Cheapest::new(&free);
-    let outcome = Tree { free: &free, cheapest, left, loss_left: loss_budget, need }.run(clock, work);
-    match outcome {
-        Some(Some(taken)) => {
-            batch.extend(taken);
-            batch.sort_unstable();
-            Leaf::Batch(batch)
+        if sub.memory.is_some_and(|limit| self.free.len() as u64 * BYTES_PER_FREE > limit) {
+            return Leaf::Stopped;
         }
-        Some(None) => Leaf::Empty,
-        None => Leaf::Stopped,
+        let free = std::mem::take(&mut self.free);
+        self.search_tree(free, need, left, loss, backend, clock, work)
     }
-}
 
-/// δ in units of 2^-one_bits, or `None` below zero.
-fn loss_budget(ranked: &Ranked, d: usize, size: u64, multipliers: &Multipliers) -> Option<u128> {
-    let one = multipliers.one();
-    let gains: u128 = (0..d).map(|rank| one.saturating_sub(multipliers.price(&ranked.cost(rank)))).sum();
-    // Both sides are below 2¹²⁸: see [`Multipliers`]; size is at most d + 1 ≤ 2³⁰ + 1.
-    (multipliers.price(&ranked.capacities(d)) + gains).checked_sub(u128::from(size) << multipliers.one_bits())
-}
-
-struct Tree<'f> {
-    free: &'f [Free],
-    cheapest: Cheapest,
-    left: Left,
-    loss_left: u128,
-    need: usize,
-}
-
-impl Tree<'_> {
-    /// Some(batch or none), or `None` when the clock ran out. Iterative: depth is no danger.
-    fn run(mut self, clock: &mut Clock, work: &mut Work) -> Option<Option<Vec<u32>>> {
-        let n = self.free.len();
-        let mut taken = vec![false; n];
-        // How many of the two ways of each request were tried.
-        let mut tried = vec![0u8; n + 1];
-        let mut at = 0;
-        loop {
-            if tried[at] == 0 {
-                work.nodes += 1;
-                if clock.tick() {
-                    return None;
-                }
-                if self.need == 0 {
-                    work.paths_checked += 1;
-                    return Some(Some((0..at).filter(|&i| taken[i]).map(|i| self.free[i].rank).collect()));
-                }
-                if n - at < self.need || !self.cheapest.fit(at, self.need, &self.left) {
-                    tried[at] = 2;
+    /// Fills in the free requests and those taken for certain; returns what these leave, and the loss that a batch may
+    /// have. None if there is no batch.
+    fn gather(&mut self, sub: &Subproblem<'_>) -> Option<([u64; RESOURCES], u64)> {
+        let Leaves { free, taken, .. } = self;
+        free.clear();
+        taken.clear();
+        let (m, one) = (sub.multipliers, sub.multipliers.one());
+        let capacity = sub.condensed.capacities(sub.segment);
+        let bound = sub.condensed.exact_bound(m, sub.segment);
+        // Both sides are below 2¹²⁸: see [`Multipliers`].
+        let mut budget = bound.checked_sub(u128::from(sub.size) << m.one_bits())?;
+        let mut left = Left(capacity);
+        // Only what still fits beside the certain ones is free; this cannot be known before all are seen.
+        let mut fits = true;
+        let keep = |row: u32, cost: [u64; RESOURCES], free: &mut Vec<(u32, [u64; RESOURCES], i128)>| {
+            let price = m.price(&cost);
+            let gain = one as i128 - price as i128;
+            if gain.unsigned_abs() <= budget {
+                free.push((row, cost, gain));
+            } else if gain > 0 {
+                fits &= left.fits(&cost);
+                if fits {
+                    left.take(&cost);
+                    taken.push(row);
                 }
             }
-            if tried[at] < 2 {
-                let f = &self.free[at];
-                let take = f.natural == (tried[at] == 0);
-                let loss = if take == f.natural { 0 } else { f.loss };
-                tried[at] += 1;
-                let allowed = if take {
-                    // A twin is taken only after the one before it.
-                    self.left.fits(&f.cost) && (!f.twin || taken[at - 1])
-                } else {
-                    true
-                };
-                if allowed && loss <= self.loss_left {
-                    self.loss_left -= loss;
-                    if take {
-                        self.left.take(&f.cost);
-                        self.need -= 1;
-                    }
-                    taken[at] = take;
-                    at += 1;
-                    tried[at] = 0;
-                }
-                continue;
-            }
-            // Both ways are done: undo the decision before.
-            if at == 0 {
-                return Some(None);
-            }
-            at -= 1;
-            let f = &self.free[at];
-            if taken[at] {
-                self.left.give(&f.cost);
-                self.need += 1;
-            }
-            if taken[at] != f.natural {
-                self.loss_left += f.loss;
+        };
+        let mut found: Vec<(u32, [u64; RESOURCES], i128)> = Vec::new();
+        sub.condensed.each_before(sub.view, sub.segment, m, budget, keep, &mut found);
+        if !fits {
+            return None;
+        }
+        // What no longer fits stays out, at its loss.
+        for (_, cost, gain) in &found {
+            if !left.fits(cost) && *gain > 0 {
+                budget = budget.checked_sub(gain.unsigned_abs())?;
             }
         }
+        // Losses in units small enough to add up: rounded down, and the budget up.
+        let bits = u128::BITS - budget.leading_zeros();
+        let shift = m.one_bits().saturating_sub(40).max(bits.saturating_sub(60));
+        free.extend(found.into_iter().filter(|(_, cost, _)| left.fits(cost)).map(|(row, cost, gain)| {
+            let size = (gain.unsigned_abs() >> shift) as i64;
+            Free { row, cost, gain: if gain < 0 { -size } else { size } }
+        }));
+        Some((left.0, (budget >> shift) as u64 + 1))
+    }
+
+    /// Searches the requests nearest to λ only.
+    #[allow(clippy::too_many_arguments, reason = "the parts of a subproblem")]
+    fn search_nearest(
+        &mut self,
+        need: usize,
+        left: [u64; RESOURCES],
+        loss: u64,
+        memory: Option<u64>,
+        backend: &dyn Backend,
+        clock: &mut Clock,
+        work: &mut Work,
+    ) -> Leaf {
+        let mut near = self.free.clone();
+        near.select_nth_unstable_by_key(FIRST, |f| (f.gain.unsigned_abs(), f.row));
+        let mut room = Left(left);
+        let certain = self.taken.len();
+        for f in near[FIRST..].iter().filter(|f| f.gain > 0) {
+            if !room.fits(&f.cost) {
+                self.taken.truncate(certain);
+                return Leaf::Stopped;
+            }
+            room.take(&f.cost);
+            self.taken.push(f.row);
+        }
+        near.truncate(FIRST);
+        let end = match need.checked_sub(self.taken.len() - certain) {
+            Some(need) if memory.is_none_or(|limit| FIRST as u64 * BYTES_PER_FREE <= limit) => {
+                let tree = self.builder.build(near, need as u32, room.0, loss);
+                self.alone(&tree, work)
+            }
+            _ => Leaf::Stopped,
+        };
+        let _ = (backend, clock);
+        self.taken.truncate(certain);
+        end
+    }
+
+    /// Walks a tree for a while.
+    fn alone(&self, tree: &Tree, work: &mut Work) -> Leaf {
+        let Some(root) = Item::root(tree) else { return Leaf::Empty };
+        let mut walk = Walk::default();
+        let end = tree.walk(&root, &mut walk, |nodes| nodes > ALONE);
+        count(work, &walk);
+        self.leaf(end)
+    }
+
+    fn leaf(&self, end: Walked) -> Leaf {
+        match end {
+            Walked::Batch(mut rows) => {
+                rows.extend_from_slice(&self.taken);
+                rows.sort_unstable();
+                Leaf::Batch(rows)
+            }
+            Walked::Empty => Leaf::Empty,
+            Walked::Stopped => Leaf::Stopped,
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of a subproblem")]
+    fn search_tree(
+        &mut self,
+        free: Vec<Free>,
+        need: usize,
+        left: [u64; RESOURCES],
+        loss: u64,
+        backend: &dyn Backend,
+        clock: &mut Clock,
+        work: &mut Work,
+    ) -> Leaf {
+        let mut tree = self.builder.build(free, need as u32, left, loss);
+        let first = self.alone(&tree, work);
+        if first != Leaf::Stopped {
+            return first;
+        }
+        self.builder.add_floors(&mut tree);
+        let mut walk = Walk::default();
+        let mut items: Vec<Item> = Item::root(&tree).into_iter().collect();
+        // Level by level, until there are enough: their order is that of the paths below them.
+        for _ in 0..tree.levels() {
+            if items.len() >= ITEMS || clock.look() {
+                break;
+            }
+            items = items.iter().flat_map(|item| item.expand(&tree, &mut walk)).collect();
+        }
+        work.work_items += items.len() as u64;
+        count(work, &walk);
+        let (end, walk) = backend.walk(&tree, &items, clock);
+        count(work, &walk);
+        self.leaf(end)
     }
 }
 
-/// For each of the last free requests, the least that any m of it and its successors need of each resource.
-struct Cheapest {
-    /// First request with a table.
-    first: usize,
-    /// `sums[i][m]`: for the suffix that starts at first + i.
-    sums: Vec<Vec<[u64; RESOURCES]>>,
-}
-
-impl Cheapest {
-    fn new(free: &[Free]) -> Self {
-        let first = free.len().saturating_sub(TABLE);
-        let mut sorted: [Vec<u64>; RESOURCES] = Default::default();
-        let mut sums = Vec::with_capacity(free.len() - first);
-        for f in free[first..].iter().rev() {
-            for (column, &cost) in sorted.iter_mut().zip(&f.cost) {
-                column.insert(column.partition_point(|&c| c < cost), cost);
-            }
-            let mut table = Vec::with_capacity(sorted[0].len() + 1);
-            let mut sum = [0; RESOURCES];
-            table.push(sum);
-            table.extend((0..sorted[0].len()).map(|m| {
-                (0..RESOURCES).for_each(|r| sum[r] += sorted[r][m]);
-                sum
-            }));
-            sums.push(table);
-        }
-        sums.reverse();
-        Cheapest { first, sums }
-    }
-
-    /// Whether `need` requests from `at` on could fit, resource by resource.
-    fn fit(&self, at: usize, need: usize, left: &Left) -> bool {
-        match at.checked_sub(self.first).and_then(|i| self.sums.get(i)) {
-            Some(table) => table.get(need).is_some_and(|sum| left.fits(sum)),
-            None => true,
-        }
-    }
+fn count(work: &mut Work, walk: &Walk) {
+    work.nodes += walk.nodes;
+    work.paths_checked += walk.paths;
+    work.paths_open += walk.open;
 }

@@ -9,9 +9,10 @@
 //! - `prove`: turns what a search found into a certificate.
 
 pub(crate) mod algorithm1;
-pub(crate) mod branch;
 pub(crate) mod brute_force;
+pub(crate) mod flat;
 pub(crate) mod leaf;
+pub(crate) mod lengths;
 mod limits;
 pub(crate) mod prove;
 

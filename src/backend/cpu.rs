@@ -1,0 +1,76 @@
+//! The CPU: the calling thread, or the pool that it runs in.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::Backend;
+use crate::bound::condense::{Buckets, Condensed, LANES, Region, Survey, View};
+use crate::bound::simplex::Column;
+use crate::search::Clock;
+use crate::tree::{Item, Tree, Walk, Walked};
+
+/// The CPU backend.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cpu {
+    /// Whether to use the threads of the current pool.
+    pub parallel: bool,
+}
+
+impl Backend for Cpu {
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    fn classify(
+        &self,
+        condensed: &mut Condensed,
+        view: &View<'_>,
+        region: Region,
+        buckets: Buckets,
+        clock: &Clock,
+    ) -> bool {
+        condensed.classify(view, region, buckets, self.parallel, &|| clock.over())
+    }
+
+    fn survey(
+        &self,
+        survey: &mut Survey,
+        view: &View<'_>,
+        buckets: &Buckets,
+        lambda: &[Column; LANES],
+        clock: &Clock,
+    ) -> bool {
+        survey.measure(view, buckets, lambda, self.parallel, &|| clock.over())
+    }
+
+    fn walk(&self, tree: &Tree, items: &[Item], clock: &Clock) -> (Walked, Walk) {
+        // The lowest-numbered item that ended the search: higher ones have nothing to add.
+        let first = AtomicUsize::new(usize::MAX);
+        let walk = |(at, item): (usize, &Item)| {
+            let mut work = Walk::default();
+            if first.load(Ordering::Relaxed) < at {
+                return (Walked::Stopped, work);
+            }
+            let stop = |nodes: u64| nodes.is_multiple_of(1024) && (first.load(Ordering::Relaxed) < at || clock.over());
+            let end = tree.walk(item, &mut work, stop);
+            if end != Walked::Empty {
+                first.fetch_min(at, Ordering::Relaxed);
+            }
+            (end, work)
+        };
+        let ends: Vec<(Walked, Walk)> = if self.parallel {
+            items.par_iter().enumerate().with_max_len(1).map(walk).collect()
+        } else {
+            items.iter().enumerate().map(walk).collect()
+        };
+        let mut sum = Walk::default();
+        for (end, work) in ends {
+            sum.add(&work);
+            if end != Walked::Empty {
+                return (end, sum);
+            }
+        }
+        (Walked::Empty, sum)
+    }
+}

@@ -1,0 +1,117 @@
+//! The surrogate test for the radio: directions μ ≥ 0 in which requests of a class are sorted once.
+
+use super::Tree;
+
+/// Directions: evenly spread from the uplink alone to the downlink alone.
+const DIRECTIONS: usize = 33;
+
+/// What v requests of a class need at least in one direction, and what those v need of both bands.
+#[derive(Debug, Clone, Copy)]
+struct Cheapest {
+    price: u64,
+    bands: [u64; 2],
+}
+
+/// The tables of all directions.
+#[derive(Debug, Clone)]
+pub(super) struct Radio {
+    /// Weights of uplink and downlink in each direction.
+    directions: Vec<[u64; 2]>,
+    /// μ·(U, W) for what is left of the bands.
+    limits: Vec<u64>,
+    /// Entry `group.entry + v` of direction j is at `j * stride` more.
+    tables: Vec<Cheapest>,
+    stride: usize,
+}
+
+/// What the directions say of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// No choice of these counts fits.
+    Dead,
+    /// The cheapest in this direction fit.
+    Fits(usize),
+    /// No direction tells.
+    Open,
+}
+
+/// Prices are in units of 2^-SHIFT of the weights' product: small enough to add up any number of them.
+const SHIFT: u32 = 24;
+
+impl Radio {
+    /// Sorts the classes of `tree` in every direction.
+    pub fn new(tree: &Tree) -> Self {
+        let stride = tree.entries.len();
+        let mut radio = Radio { directions: Vec::new(), limits: Vec::new(), tables: Vec::new(), stride };
+        let middle = DIRECTIONS / 2;
+        for at in 0..DIRECTIONS {
+            // From the middle outwards: balanced directions decide most.
+            let at = if at % 2 == 0 { middle + at / 2 } else { middle - at.div_ceil(2) };
+            let angle = std::f64::consts::FRAC_PI_2 * at as f64 / (DIRECTIONS - 1) as f64;
+            let share = [libm::cos(angle).max(0.0), libm::sin(angle).max(0.0)];
+            // As parts of what is left; below 2⁶⁰ whatever the angle.
+            let weight: [u64; 2] =
+                std::array::from_fn(|r| (share[r] * (1u64 << 60) as f64 / (tree.left[r] as f64 + 1.0)) as u64);
+            radio.push(tree, weight);
+        }
+        radio
+    }
+
+    fn push(&mut self, tree: &Tree, weight: [u64; 2]) {
+        self.directions.push(weight);
+        self.limits.push(price(weight, [tree.left[0], tree.left[1]]));
+        for group in &tree.groups {
+            let (mut sum, mut bands) = (0, [0, 0]);
+            self.tables.push(Cheapest { price: 0, bands });
+            for at in cheapest_first(tree, *group, weight) {
+                let cost = tree.free[at].cost;
+                sum += price(weight, [cost[0], cost[1]]);
+                bands = [bands[0] + cost[0], bands[1] + cost[1]];
+                self.tables.push(Cheapest { price: sum, bands });
+            }
+        }
+    }
+
+    /// Tests a path of counts.
+    pub fn test(&self, tree: &Tree, counts: &[u32]) -> Verdict {
+        let mut verdict = Verdict::Open;
+        for (j, &limit) in self.limits.iter().enumerate() {
+            let table = &self.tables[j * self.stride..];
+            let (mut sum, mut bands) = (0, [0, 0]);
+            for (group, &count) in tree.groups.iter().zip(counts) {
+                let least = table[(group.entry + count) as usize];
+                sum += least.price;
+                bands = [bands[0] + least.bands[0], bands[1] + least.bands[1]];
+            }
+            if sum > limit {
+                return Verdict::Dead;
+            }
+            if verdict == Verdict::Open && bands[0] <= tree.left[0] && bands[1] <= tree.left[1] {
+                verdict = Verdict::Fits(j);
+                break;
+            }
+        }
+        verdict
+    }
+
+    /// The rows of the batch of a path that fits in a direction.
+    pub fn rows(&self, tree: &Tree, counts: &[u32], direction: usize, rows: &mut Vec<u32>) {
+        for (group, &count) in tree.groups.iter().zip(counts) {
+            let order = cheapest_first(tree, *group, self.directions[direction]);
+            rows.extend(order.into_iter().take(count as usize).map(|at| tree.free[at].row));
+        }
+    }
+}
+
+/// μ·(uplink, downlink), rounded down: a sum of such prices is at most that of the sum.
+fn price(weight: [u64; 2], bands: [u64; 2]) -> u64 {
+    let exact = u128::from(weight[0]) * u128::from(bands[0]) + u128::from(weight[1]) * u128::from(bands[1]);
+    (exact >> SHIFT) as u64
+}
+
+/// The requests of a class by price; ties in their order.
+fn cheapest_first(tree: &Tree, group: super::Group, weight: [u64; 2]) -> Vec<usize> {
+    let mut order: Vec<usize> = (group.first as usize..(group.first + group.len) as usize).collect();
+    order.sort_by_key(|&at| price(weight, [tree.free[at].cost[0], tree.free[at].cost[1]]));
+    order
+}

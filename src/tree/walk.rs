@@ -1,0 +1,225 @@
+//! Work items, and the walk of one: depth first, iterative, without allocation.
+
+use super::build::Builder;
+use super::radio::Verdict;
+use super::{Group, Tree};
+use crate::rank::RESOURCES;
+
+/// A prefix of counts, and what it leaves: plain data, numbered by its place in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Item {
+    counts: Vec<u32>,
+    need: u32,
+    left: [u64; RESOURCES],
+    loss: u64,
+}
+
+/// What a walk did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Walk {
+    /// Nodes: prefixes of counts looked at.
+    pub nodes: u64,
+    /// Complete paths whose constraints were checked.
+    pub paths: u64,
+    /// Of these, the ones that no direction settled.
+    pub open: u64,
+}
+
+impl Walk {
+    pub fn add(&mut self, other: &Walk) {
+        self.nodes += other.nodes;
+        self.paths += other.paths;
+        self.open += other.open;
+    }
+}
+
+/// How a walk ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Walked {
+    /// The rows of the first feasible path.
+    Batch(Vec<u32>),
+    /// There is none.
+    Empty,
+    /// `stop` said so.
+    Stopped,
+}
+
+impl Item {
+    /// The whole tree; none if nothing can come of it.
+    pub fn root(tree: &Tree) -> Option<Item> {
+        let item = Item {
+            counts: Vec::new(),
+            need: tree.needs.first().copied().unwrap_or(0),
+            left: tree.left,
+            loss: tree.loss,
+        };
+        item.viable(tree).then_some(item)
+    }
+
+    /// Its children, in order.
+    pub fn expand(&self, tree: &Tree, walk: &mut Walk) -> Vec<Item> {
+        let k = self.counts.len();
+        let group = tree.groups[k];
+        let mut children = Vec::new();
+        for &count in &tree.order[group.entry as usize..=(group.entry + group.len) as usize] {
+            let entry = &tree.entries[(group.entry + count) as usize];
+            if entry.loss > self.loss {
+                break;
+            }
+            walk.nodes += 1;
+            let Some(need) = tree.need_after(k, self.need, count) else { continue };
+            let Some(left) = subtract(&self.left, &entry.cost) else { continue };
+            let mut counts = self.counts.clone();
+            counts.push(count);
+            let child = Item { counts, need, left, loss: self.loss - entry.loss };
+            if child.viable(tree) {
+                children.push(child);
+            }
+        }
+        children
+    }
+
+    fn viable(&self, tree: &Tree) -> bool {
+        tree.viable(self.counts.len(), self.need, &self.left, self.loss)
+    }
+}
+
+fn subtract(left: &[u64; RESOURCES], cost: &[u64; RESOURCES]) -> Option<[u64; RESOURCES]> {
+    (0..RESOURCES).all(|r| cost[r] <= left[r]).then(|| std::array::from_fn(|r| left[r] - cost[r]))
+}
+
+/// One level of the walk.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    /// The next place in the order of the group's counts.
+    next: u32,
+    need: u32,
+    left: [u64; RESOURCES],
+    loss: u64,
+}
+
+impl Tree {
+    /// How many requests the part at hand needs after `count` of group `k`; none if that is impossible.
+    #[inline]
+    fn need_after(&self, k: usize, need: u32, count: u32) -> Option<u32> {
+        let rest = need.checked_sub(count)?;
+        match self.groups.get(k + 1) {
+            Some(next) if next.part == self.groups[k].part => Some(rest),
+            next => (rest == 0).then(|| next.map_or(0, |next| self.needs[next.part as usize])),
+        }
+    }
+
+    /// Whether something may come of `need` requests from group `k` on.
+    #[inline]
+    fn viable(&self, k: usize, need: u32, left: &[u64; RESOURCES], loss: u64) -> bool {
+        let Some(group) = self.groups.get(k) else { return need == 0 };
+        let Some(floor) = group.floor else { return true };
+        match self.floor(group, floor, need) {
+            Some(at) => {
+                let floor = &self.floors[at];
+                floor.loss <= loss && (0..RESOURCES).all(|r| floor.cost[r] <= left[r])
+            }
+            None => false,
+        }
+    }
+
+    /// Where the floor for `need` requests is; none if there are not so many.
+    #[inline]
+    fn floor(&self, group: &Group, first: u32, need: u32) -> Option<usize> {
+        let end = match self.groups.get(group.part_end(self)) {
+            Some(next) => next.first,
+            None => self.free.len() as u32,
+        };
+        (need <= end - group.first).then_some((first + need) as usize)
+    }
+
+    /// Walks the paths below an item, in order, until one fits.
+    pub fn walk(&self, item: &Item, walk: &mut Walk, mut stop: impl FnMut(u64) -> bool) -> Walked {
+        let depth = item.counts.len();
+        let levels = self.groups.len();
+        let mut counts = vec![0u32; levels];
+        counts[..depth].copy_from_slice(&item.counts);
+        if depth == levels {
+            return self.check(&counts, walk, &mut stop).unwrap_or(Walked::Empty);
+        }
+        let top = Level { next: 0, need: item.need, left: item.left, loss: item.loss };
+        let mut stack = vec![top; levels + 1];
+        let mut k = depth;
+        loop {
+            let Level { next, need, left, loss } = stack[k];
+            let group = self.groups[k];
+            if next > group.len {
+                if k == depth {
+                    return Walked::Empty;
+                }
+                k -= 1;
+                continue;
+            }
+            stack[k].next += 1;
+            let count = self.order[(group.entry + next) as usize];
+            let entry = &self.entries[(group.entry + count) as usize];
+            if entry.loss > loss {
+                // Counts come by loss: the rest lose more.
+                stack[k].next = group.len + 1;
+                continue;
+            }
+            walk.nodes += 1;
+            if stop(walk.nodes) {
+                return Walked::Stopped;
+            }
+            let Some(need) = self.need_after(k, need, count) else { continue };
+            let Some(left) = subtract(&left, &entry.cost) else { continue };
+            let loss = loss - entry.loss;
+            if !self.viable(k + 1, need, &left, loss) {
+                continue;
+            }
+            counts[k] = count;
+            if k + 1 == levels {
+                if let Some(end) = self.check(&counts, walk, &mut stop) {
+                    return end;
+                }
+                continue;
+            }
+            k += 1;
+            stack[k] = Level { next: 0, need, left, loss };
+        }
+    }
+
+    /// Checks a complete path, whose additive costs fit: a batch, or none if the walk goes on.
+    fn check(&self, counts: &[u32], walk: &mut Walk, stop: &mut impl FnMut(u64) -> bool) -> Option<Walked> {
+        walk.paths += 1;
+        let mut rows = Vec::new();
+        let Some(radio) = &self.radio else {
+            for (group, &count) in self.groups.iter().zip(counts) {
+                let taken = &self.free[group.first as usize..(group.first + count) as usize];
+                rows.extend(taken.iter().map(|f| f.row));
+            }
+            return Some(Walked::Batch(rows));
+        };
+        match radio.test(self, counts) {
+            Verdict::Dead => None,
+            Verdict::Fits(direction) => {
+                radio.rows(self, counts, direction, &mut rows);
+                Some(Walked::Batch(rows))
+            }
+            Verdict::Open => {
+                walk.open += 1;
+                let mut builder = Builder::default();
+                let mut exact = builder.settle(self, counts);
+                builder.add_floors(&mut exact);
+                let root = Item::root(&exact)?;
+                match exact.walk(&root, walk, &mut *stop as &mut dyn FnMut(u64) -> bool) {
+                    Walked::Empty => None,
+                    end => Some(end),
+                }
+            }
+        }
+    }
+}
+
+impl Group {
+    /// The first group of the next part.
+    fn part_end(&self, tree: &Tree) -> usize {
+        tree.part_ends[self.part as usize] as usize
+    }
+}
