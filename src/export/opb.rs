@@ -23,11 +23,10 @@ pub(super) fn write(model: &Model<'_>, out: &mut impl Write) -> io::Result<()> {
         let minus = if model.rows[r].limit > 0 { "-" } else { "" };
         writeln!(out, ">= {minus}{} ;", model.rows[r].limit)?;
     }
-    let implied = |first: Variable, then: Variable| (number(then), number(first));
-    let order = (2..=model.chained()).map(|run| implied(Variable::Run(run), Variable::Run(run - 1)));
-    let tight = model.tight().map(|(row, run)| implied(Variable::Row(row), Variable::Run(run)));
-    for (then, first) in order.chain(tight) {
-        writeln!(out, "+1 x{then} -1 x{first} >= 0 ;")?;
+    let order = (2..=model.chained()).map(|run| (Variable::Run(run), Variable::Run(run - 1)));
+    let tight = model.tight().map(|(row, run)| (Variable::Row(row), Variable::Run(run)));
+    for (less, more) in order.chain(tight) {
+        writeln!(out, "+1 x{} -1 x{} >= 0 ;", number(more), number(less))?;
     }
     Ok(())
 }
