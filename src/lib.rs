@@ -35,6 +35,7 @@
 //! | | [`generate`] | seeded request sets with a matching scenario |
 //! | integers | [`instance`] | P1 in checked integers, and why a request cannot be served |
 //! | | [`rank`] | the instance sorted by deadline |
+//! | | [`export`] | P1 as an MPS, LP or OPB file, for any other solver |
 //! | search | [`bound`] | Lagrangian bounds for all deadlines at once |
 //! | | [`certificate`] | what a solver returns: a batch and a checkable proof of a bound |
 //! | | [`baseline`] | what serving systems do today |
@@ -43,7 +44,7 @@
 //! | output | [`outcome`] | usage, bandwidth allocations, reasons, binding constraints |
 //! | | [`verify`] | checks an outcome from the physical formulas, sharing no search code |
 //! | | [`report`] | text and JSON |
-//! | program | `cli` | `dftsp solve`, `verify`, `generate` |
+//! | program | `cli` | `dftsp solve`, `verify`, `generate`, `export` |
 //!
 //! [`error`], [`limits`] and `files` serve them all.
 //!
@@ -70,6 +71,8 @@ pub mod generate;
 pub mod instance;
 
 pub mod rank;
+
+pub mod export;
 
 pub mod bound;
 

@@ -1,8 +1,9 @@
-//! The command line: `dftsp solve`, `dftsp verify`, `dftsp generate`.
+//! The command line: `dftsp solve`, `dftsp verify`, `dftsp generate`, `dftsp export`.
 //!
 //! Results go to standard output in one piece, messages to standard error. Exit status 0: done; 2: wrong usage or
 //! input, or an output that cannot be written; 1: anything else, such as a solution that does not verify.
 
+mod export;
 mod generate;
 mod input;
 mod solve;
@@ -33,6 +34,8 @@ enum Verb {
     Verify(verify::Args),
     /// Write a set of requests, and a scenario to match.
     Generate(generate::Args),
+    /// Write the epoch's integer problem as a model file, for any other solver.
+    Export(export::Args),
 }
 
 /// How results are printed.
@@ -51,7 +54,8 @@ pub fn main() -> ExitCode {
         // Help and version, which are no errors and go to standard output.
         Err(e) if !e.use_stderr() => return print(&e.to_string()).map_or(ExitCode::from(2), |()| ExitCode::SUCCESS),
         Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = writeln!(io::stderr(), "dftsp: no verb is given; give solve, verify or generate, or --help");
+            let _ =
+                writeln!(io::stderr(), "dftsp: no verb is given; give solve, verify, generate or export, or --help");
             return ExitCode::from(2);
         }
         Err(e) => {
@@ -82,6 +86,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Solve(args) => solve::run(&args),
         Verb::Verify(args) => verify::run(&args),
         Verb::Generate(args) => generate::run(&args),
+        Verb::Export(args) => export::run(&args),
     }
 }
 

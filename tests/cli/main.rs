@@ -9,6 +9,7 @@
 mod bad_input;
 #[cfg(target_os = "linux")]
 mod endless;
+mod export;
 mod generate;
 mod outputs;
 mod solutions;

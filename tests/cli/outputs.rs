@@ -5,7 +5,8 @@ use std::path::Path;
 use super::support::{Folder, REQUESTS, feed, message, without_seconds};
 
 /// Commands that write a file, without its name.
-const WRITERS: [&[&str]; 3] = [
+const WRITERS: [&[&str]; 4] = [
+    &["export", "--requests", "requests.csv", "--format", "lp", "--output"],
     &["solve", "--requests", "requests.csv", "--output"],
     &["generate", "paper", "--output"],
     &["generate", "binding", "--output", "out", "--scenario-output"],
