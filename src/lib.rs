@@ -41,6 +41,7 @@
 //! | | [`search`] | exact searches, among them the paper's Algorithm 1 |
 //! | | [`solver`] | one door to all of them |
 //! | output | [`outcome`] | usage, bandwidth allocations, reasons, binding constraints |
+//! | | [`precision`] | which precision serves the most |
 //! | | [`verify`] | checks an outcome from the physical formulas, sharing no search code |
 //! | | [`report`] | text and JSON |
 //! | program | `cli` | `dftsp solve`, `verify`, `generate` |
@@ -82,6 +83,8 @@ pub mod search;
 pub mod solver;
 
 pub mod outcome;
+
+pub mod precision;
 
 pub mod verify;
 

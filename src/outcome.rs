@@ -34,6 +34,8 @@ pub struct Outcome {
     pub rejected: Vec<Rejected>,
     /// For each of [`CONSTRAINTS`], how many crowded-out requests it keeps from joining the batch.
     pub blocks: [usize; RESOURCES],
+    /// Name of the precision.
+    pub quantization: String,
     /// What the preset filled in that the paper leaves open.
     pub assumptions: Vec<String>,
     /// Name of the solver.
@@ -145,6 +147,7 @@ impl Outcome {
             allocations: allocate(instance, &solution.rows, problem.units.band_bits),
             rejected,
             blocks,
+            quantization: scenario.quantization.name.clone(),
             assumptions: scenario.assumptions.iter().map(|a| a.0.clone()).collect(),
             solver: made.solver,
             backend: made.backend,

@@ -46,6 +46,8 @@ pub(super) struct EpochInput {
     pub(super) scenario: Scenario,
     pub(super) requests: Requests,
     pub(super) about: String,
+    /// Where the requests come from.
+    pub(super) requests_from: String,
     scenario_file: Option<String>,
 }
 
@@ -96,9 +98,14 @@ impl EpochArgs {
         if let Some(levels) = &levels {
             requests.round_outputs_up(levels)?;
         }
-        let about = format!("requests: {of}\nscenario: {}", self.describe(&scenario));
+        let about = self.about(&of, &scenario);
         let scenario_file = self.scenario.as_ref().map(|path| path.display().to_string());
-        Ok(EpochInput { scenario, requests, about, scenario_file })
+        Ok(EpochInput { scenario, requests, about, requests_from: of, scenario_file })
+    }
+
+    /// What is solved: `scenario` is the one read, or a change of it.
+    pub(super) fn about(&self, requests_from: &str, scenario: &Scenario) -> String {
+        format!("requests: {requests_from}\nscenario: {}", self.describe(scenario))
     }
 
     /// Where the scenario comes from, and what it is in short.

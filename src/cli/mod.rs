@@ -9,6 +9,7 @@ mod solve;
 mod verify;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -16,6 +17,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
+use crate::files::write::write_file;
 
 /// The largest feasible batch of LLM requests at a wireless edge node, proven optimal.
 #[derive(Debug, Parser)]
@@ -95,6 +97,15 @@ fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     Ok(written.map_err(stdout_error)?)
+}
+
+/// Writes a result to `output`, or to standard output.
+fn finish(output: Option<&Path>, result: &str) -> Result<ExitCode> {
+    match output {
+        Some(path) => write_file(path, result.as_bytes())?,
+        None => print(result)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn stdout_error(source: io::Error) -> Error {

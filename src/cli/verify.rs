@@ -7,8 +7,11 @@ use anyhow::Result;
 
 use super::input::EpochArgs;
 use super::solve::time_limit;
+use crate::error::Place;
 use crate::files::read::read_text;
+use crate::precision;
 use crate::report::json;
+use crate::scenario::{Quantization, Scenario};
 use crate::verify;
 
 /// The largest solution file, bytes.
@@ -23,6 +26,9 @@ pub(super) struct Args {
     /// options as here.
     #[arg(long, value_name = "FILE")]
     solution: PathBuf,
+    /// Check at this precision on offer, in place of the scenario's. A solution made at another one does not verify.
+    #[arg(long, value_name = "NAME")]
+    quantization: Option<String>,
     /// Give up re-checking the searched part of a proof after this time: the solution then counts as not verified.
     #[arg(long, value_name = "SECONDS", default_value_t = 600.0, allow_negative_numbers = true)]
     time_limit: f64,
@@ -31,13 +37,18 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let limits = time_limit(args.time_limit)?;
     let input = args.epoch.load()?;
+    let scenario = match &args.quantization {
+        Some(name) => precision::at(&input.scenario, &one_precision(&input.scenario, name)?),
+        None => input.scenario.clone(),
+    };
     let text = read_text(&args.solution, MAX_FILE)?;
     let name = args.solution.display().to_string();
     let verdict = match json::parse_claim(&text, &name, &input.requests)? {
         Ok(claim) => {
             let proven = if claim.optimal { "optimal" } else { "feasible" };
             let what = format!("{} requests scheduled, {proven}, no batch is larger than {}", claim.size, claim.bound);
-            let verdict = verify::verify(&input.scenario, &input.requests, &claim, limits.time);
+            let what = format!("{what} at {}", scenario.quantization.name);
+            let verdict = verify::verify(&scenario, &input.requests, &claim, limits.time);
             verdict.map_err(|e| input.locate(e))?.map(|()| what)
         }
         Err(failure) => Err(failure),
@@ -51,5 +62,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             super::print(&format!("not verified: {}\n", super::one_line(&failure.to_string())))?;
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// The precision of that name: one, since a solution is for one.
+fn one_precision(scenario: &Scenario, name: &str) -> Result<Quantization> {
+    let place = || Place::file("--quantization");
+    let mut named = precision::parse(scenario, name, place)?;
+    match (named.pop(), named.is_empty()) {
+        (Some(one), true) if name.trim() != "auto" => Ok(one),
+        _ => Err(place().error("a solution is for one precision", "give the one that it names").into()),
     }
 }

@@ -11,6 +11,7 @@ mod bad_input;
 mod endless;
 mod generate;
 mod outputs;
+mod quantization;
 mod solutions;
 mod support;
 mod traces;
