@@ -42,9 +42,10 @@
 //! | | [`solver`] | one door to all of them |
 //! | output | [`outcome`] | usage, bandwidth allocations, reasons, binding constraints |
 //! | | [`precision`] | which precision serves the most |
+//! | | [`explain`] | what more of a resource would add |
 //! | | [`verify`] | checks an outcome from the physical formulas, sharing no search code |
 //! | | [`report`] | text and JSON |
-//! | program | `cli` | `dftsp solve`, `verify`, `generate` |
+//! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate` |
 //!
 //! [`error`], [`limits`] and `files` serve them all.
 //!
@@ -85,6 +86,8 @@ pub mod solver;
 pub mod outcome;
 
 pub mod precision;
+
+pub mod explain;
 
 pub mod verify;
 

@@ -1,8 +1,9 @@
-//! The command line: `dftsp solve`, `dftsp verify`, `dftsp generate`.
+//! The command line: `dftsp solve`, `dftsp verify`, `dftsp explain`, `dftsp generate`.
 //!
 //! Results go to standard output in one piece, messages to standard error. Exit status 0: done; 2: wrong usage or
 //! input, or an output that cannot be written; 1: anything else, such as a solution that does not verify.
 
+mod explain;
 mod generate;
 mod input;
 mod solve;
@@ -33,6 +34,8 @@ enum Verb {
     Solve(solve::Args),
     /// Check a solution from the physical formulas, and its proof.
     Verify(verify::Args),
+    /// Say what more of each resource, or one request less, would add to the batch.
+    Explain(explain::Args),
     /// Write a set of requests, and a scenario to match.
     Generate(generate::Args),
 }
@@ -53,7 +56,8 @@ pub fn main() -> ExitCode {
         // Help and version, which are no errors and go to standard output.
         Err(e) if !e.use_stderr() => return print(&e.to_string()).map_or(ExitCode::from(2), |()| ExitCode::SUCCESS),
         Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = writeln!(io::stderr(), "dftsp: no verb is given; give solve, verify or generate, or --help");
+            let _ =
+                writeln!(io::stderr(), "dftsp: no verb is given; give solve, verify, explain or generate, or --help");
             return ExitCode::from(2);
         }
         Err(e) => {
@@ -83,6 +87,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         Verb::Solve(args) => solve::run(&args),
         Verb::Verify(args) => verify::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Generate(args) => generate::run(&args),
     }
 }

@@ -9,6 +9,7 @@
 mod bad_input;
 #[cfg(target_os = "linux")]
 mod endless;
+mod explain;
 mod generate;
 mod outputs;
 mod quantization;
