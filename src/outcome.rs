@@ -169,6 +169,14 @@ impl Outcome {
     }
 }
 
+/// The size that no batch exceeds, by the status of one of `size` requests.
+pub(crate) fn bound_of(size: usize, status: Status) -> u64 {
+    match status {
+        Status::Optimal => size as u64,
+        Status::Feasible { bound } => bound,
+    }
+}
+
 /// The names of the constraints that are set.
 pub fn names(constraints: [bool; RESOURCES]) -> Vec<&'static str> {
     (0..RESOURCES).filter(|&r| constraints[r]).map(|r| CONSTRAINTS[r]).collect()

@@ -15,7 +15,7 @@ use crate::certificate::Status;
 use crate::cost::Transformer;
 use crate::error::{Place, Result, quote};
 use crate::instance::{Problem, Reason};
-use crate::outcome::{Outcome, Provenance};
+use crate::outcome::{Outcome, Provenance, bound_of};
 use crate::scenario::{Assumption, Quantization, Scenario, preset};
 use crate::solver::Solver;
 use crate::workload::Requests;
@@ -75,10 +75,7 @@ pub struct Summary {
 impl Summary {
     /// No batch at this precision is larger.
     pub fn bound(&self) -> u64 {
-        match self.status {
-            Status::Optimal => self.size as u64,
-            Status::Feasible { bound } => bound,
-        }
+        bound_of(self.size, self.status)
     }
 }
 

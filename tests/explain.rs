@@ -249,6 +249,36 @@ fn a_price_is_one_request_for_what_it_needs() {
     }
 }
 
+/// Numbers at the ends of their ranges overflow nothing.
+#[test]
+fn extreme_epochs_are_explained() {
+    let huge = Request { deadline_s: 1e9, ..Request::new(10_000_000, 10_000_000) };
+    let tiny = Request { deadline_s: 1.0, channel_power_gain: 1e-30, ..Request::new(1, 1) };
+    for padding in [Padding::Fixed(10_000_000), Padding::None, Padding::Longest] {
+        for (band, memory, compute) in [(1.0, 1e10, 1.0), (5e14, 5e20, 5e23), (1.0, 5e20, 5e23), (5e14, 1e10, 1e9)] {
+            let mut s = Scenario::paper();
+            s.padding = padding;
+            (s.radio.uplink_bandwidth_hz, s.radio.downlink_bandwidth_hz) = (band, band);
+            (s.node.memory_bytes, s.node.compute_flops) = (memory, compute);
+            let mut requests = Requests::new();
+            for (i, request) in [huge, tiny, huge, Request::new(1, 1), Request::new(512, 512)].into_iter().enumerate() {
+                requests.push(&i.to_string(), request).unwrap();
+            }
+            for factor in [1e-9, 1.0, 0.9 * 5e14 / band] {
+                let limit = [1e15, 1e15, 1e21, 1e24];
+                let step = |r: Resource| (r.of(&s) * factor).min(limit[r as usize] - r.of(&s));
+                let steps = Steps(Resource::ALL.map(step));
+                let e = explain(&s, &requests, &steps, &Solver::default()).unwrap();
+                for (resources, change, dual, _) in additions(&e) {
+                    let then = optimum(&raise(&s, &resources, |r, _| steps.0[r]), &requests);
+                    assert_eq!(change.gain.exact(), Some(then - e.scheduled.len() as i64));
+                    assert!(dual as i64 >= then);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn steps_out_of_range_are_named() {
     let (scenario, requests) = (Scenario::paper(), Requests::new());

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::Format;
-use super::input::EpochArgs;
+use super::input::{EpochArgs, at_precision};
 use super::solve::time_limit;
 use crate::error::{Error, Place, quote};
 use crate::explain::{Resource, Steps, explain};
@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// memory_gb and compute_tflops.
     #[arg(long, value_name = "NAME=AMOUNT,..")]
     step: Option<String>,
+    /// Explain at this precision on offer, in place of the scenario's.
+    #[arg(long, value_name = "NAME")]
+    quantization: Option<String>,
     /// Threads at most; without it, one for each core. The result never depends on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     threads: Option<u32>,
@@ -41,7 +44,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let limits = time_limit(args.time_limit)?;
     let solver = Solver::new(Method::Flat).limits(limits).threads(args.threads.map_or(0, |n| n as usize))?;
     let steps = args.step.as_deref().map_or_else(|| Ok(Steps::default()), parse_steps)?;
-    let input = args.epoch.load()?;
+    let mut input = args.epoch.load()?;
+    if let Some(name) = &args.quantization {
+        input.scenario = at_precision(&input.scenario, name)?;
+        input.about = args.epoch.about(&input.requests_from, &input.scenario);
+    }
     let start = Instant::now();
     let explanation = explain(&input.scenario, &input.requests, &steps, &solver);
     let explanation = explanation.map_err(|e| name_step(input.locate(e)))?;

@@ -1,4 +1,4 @@
-//! What `solve` and `verify` read: a scenario and the requests of one epoch.
+//! What `solve`, `verify` and `explain` read: a scenario and the requests of one epoch.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::error::{Error, Place};
 use crate::generate::{Generator, Spec};
 use crate::limits::Range;
+use crate::precision;
 use crate::scenario::{Padding, Scenario, file, model_config};
 use crate::workload::csv::parse_tokens;
 use crate::workload::source::{self, Source};
@@ -153,6 +154,15 @@ impl EpochArgs {
             scenario.synthesis.seed
         );
         Ok((requests, of))
+    }
+}
+
+/// The scenario at one precision on offer, by its name.
+pub(super) fn at_precision(scenario: &Scenario, name: &str) -> Result<Scenario> {
+    let place = || Place::file("--quantization");
+    match precision::parse(scenario, name, place)?.as_slice() {
+        [one] if name.trim() != "auto" => Ok(precision::at(scenario, one)),
+        _ => Err(place().error("one precision is wanted here", "give one name").into()),
     }
 }
 

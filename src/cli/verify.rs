@@ -5,13 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::input::EpochArgs;
+use super::input::{EpochArgs, at_precision};
 use super::solve::time_limit;
-use crate::error::Place;
 use crate::files::read::read_text;
-use crate::precision;
 use crate::report::json;
-use crate::scenario::{Quantization, Scenario};
 use crate::verify;
 
 /// The largest solution file, bytes.
@@ -38,7 +35,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let limits = time_limit(args.time_limit)?;
     let input = args.epoch.load()?;
     let scenario = match &args.quantization {
-        Some(name) => precision::at(&input.scenario, &one_precision(&input.scenario, name)?),
+        Some(name) => at_precision(&input.scenario, name)?,
         None => input.scenario.clone(),
     };
     let text = read_text(&args.solution, MAX_FILE)?;
@@ -62,15 +59,5 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             super::print(&format!("not verified: {}\n", super::one_line(&failure.to_string())))?;
             Ok(ExitCode::FAILURE)
         }
-    }
-}
-
-/// The precision of that name: one, since a solution is for one.
-fn one_precision(scenario: &Scenario, name: &str) -> Result<Quantization> {
-    let place = || Place::file("--quantization");
-    let mut named = precision::parse(scenario, name, place)?;
-    match (named.pop(), named.is_empty()) {
-        (Some(one), true) if name.trim() != "auto" => Ok(one),
-        _ => Err(place().error("a solution is for one precision", "give the one that it names").into()),
     }
 }

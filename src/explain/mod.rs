@@ -24,6 +24,7 @@ use crate::cost::Transformer;
 use crate::error::{Place, Result};
 use crate::instance::{Instance, Problem, Units};
 use crate::limits::{self, Range};
+use crate::outcome::bound_of;
 use crate::rank::RESOURCES;
 use crate::scenario::Scenario;
 use crate::solver::Solver;
@@ -200,14 +201,6 @@ impl Gain {
     /// The gain, where it is known.
     pub fn exact(&self) -> Option<i64> {
         (self.at_least == self.at_most).then_some(self.at_least)
-    }
-}
-
-/// The largest size that is proven possible.
-fn bound_of(size: usize, status: Status) -> u64 {
-    match status {
-        Status::Optimal => size as u64,
-        Status::Feasible { bound } => bound,
     }
 }
 

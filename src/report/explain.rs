@@ -75,7 +75,7 @@ fn least(least: &Least, show: impl Fn(u32) -> String) -> String {
         }
         Least::None { up_to, proven: true } => format!("none up to +{up_to} %"),
         Least::None { up_to, proven: false } => format!("none found up to +{up_to} %"),
-        Least::Unknown => "unknown".to_string(),
+        Least::Unknown => "not sought: the batch is not proven to be the largest".to_string(),
     }
 }
 
@@ -140,7 +140,8 @@ mod document {
     use serde::Serialize;
 
     use crate::explain::{Change, Explanation, Least, Margin, Without};
-    use crate::report::json::{bound_of, status_word};
+    use crate::outcome::bound_of;
+    use crate::report::json::status_word;
     use crate::workload::Requests;
 
     #[derive(Serialize)]

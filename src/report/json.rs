@@ -205,14 +205,6 @@ pub(super) fn status_word(status: Status) -> &'static str {
     }
 }
 
-/// The size that no batch exceeds.
-pub(super) fn bound_of(size: usize, status: Status) -> u64 {
-    match status {
-        Status::Optimal => size as u64,
-        Status::Feasible { bound } => bound,
-    }
-}
-
 fn document(outcome: &Outcome, requests: &Requests, quantizations: Vec<EntryOut<'_>>) -> String {
     let id = |row: u32| requests.id(row as usize);
     let allocations = outcome.allocations.iter();

@@ -118,3 +118,17 @@ fn steps_are_given_by_name() {
     }
     folder.refused(&["explain", "--time-limit", "-1"]);
 }
+
+#[test]
+fn another_precision_is_explained_as_if_the_scenario_had_it() {
+    let folder = Folder::new();
+    folder.ok(&["generate", "paper", "--requests", "100", "--output", "r.csv", "--scenario-output", "s.toml"]);
+    folder.write("four.toml", folder.text("s.toml").replace("preset = \"w8a16\"", "preset = \"w4a16-gptq\""));
+    let named = json(&folder, &["--scenario", "s.toml", "--requests", "r.csv", "--quantization", "w4a16-gptq"]);
+    let own = json(&folder, &["--scenario", "four.toml", "--requests", "r.csv"]);
+    assert_eq!(without_seconds(&named), without_seconds(&own));
+    let text = folder.ok_text(&["explain", "--quantization", "w4a16-gptq"]);
+    assert!(text.contains(" at w4a16-gptq (α 0.25, "), "{text}");
+    let message = folder.refused(&["explain", "--quantization", "auto"]);
+    assert_eq!(message, "--quantization: one precision is wanted here; give one name");
+}
