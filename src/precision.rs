@@ -177,7 +177,7 @@ fn about_quantization(assumption: &Assumption) -> bool {
 /// use dftsp::{precision, scenario::Scenario, solver::{Method, Solver}, workload::{Request, Requests}};
 ///
 /// let mut scenario = Scenario::paper();
-/// scenario.node.memory_bytes = 2.5e9; // The weights take 2.36 GB at 8 bits and twice that at 16.
+/// scenario.node.memory_bytes = 2.6e9; // The weights take 2.36 GB at 8 bits and twice that at 16.
 /// let mut requests = Requests::new();
 /// for (id, max_perplexity_increase) in [("a", 1.0), ("b", 1.0), ("c", 0.1)] {
 ///     requests.push(id, Request { max_perplexity_increase, ..Request::new(512, 512) })?;
@@ -185,7 +185,7 @@ fn about_quantization(assumption: &Assumption) -> bool {
 /// let offer = precision::on_offer(&scenario);
 /// let choice = precision::choose(&scenario, &requests, &offer, &Solver::new(Method::Flat))?;
 /// let sizes: Vec<_> = choice.entries.iter().map(|e| e.evaluation.solved().map(|s| s.size)).collect();
-/// // fp16 does not fit; four bits leave room for both of those who accept them.
+/// // fp16 does not fit; eight bits leave room for one, four for both of those who accept them.
 /// assert_eq!(sizes, [None, Some(1), Some(2), Some(2)]);
 /// assert_eq!(choice.scenario.quantization.name, "w4a16-gptq");
 /// # Ok::<(), dftsp::error::Error>(())

@@ -223,7 +223,7 @@ impl Gain {
 /// let gains: Vec<_> = explanation.margins.iter().map(|m| m.change.gain.exact()).collect();
 /// assert_eq!(gains, [Some(0); 4]); // One unit more of anything adds nothing,
 /// let percent: Vec<_> = explanation.margins.iter().map(|m| m.least.percent()).collect();
-/// assert_eq!(percent, [None, None, None, Some(22)]); // and only compute ever would.
+/// assert_eq!(percent, [None, None, None, Some(14)]); // and only compute ever would.
 /// # Ok::<(), dftsp::error::Error>(())
 /// ```
 ///

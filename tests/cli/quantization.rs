@@ -122,7 +122,10 @@ fn bad_lists_say_what_is_on_offer() {
         let remedy = "give auto, or some of fp16,w8a16,w4a16-gptq,w4a16-zq-local, which are on offer for bloom-3b";
         assert_eq!(message, format!("--quantization: {problem}; {remedy}"));
     }
-    folder.write("s.toml", "[model]\npreset = \"qwen2.5-7b\"\n[quantization]\npreset = \"w8a16\"\n[node]\npreset = \"nvidia-l4\"\n[radio]\npreset = \"paper\"\n[epoch]\npreset = \"paper\"\n[batching]\npreset = \"paper\"\n");
+    let preset = |table: &str, name: &str| format!("[{table}]\npreset = \"{name}\"\n");
+    let tables = [("model", "qwen2.5-7b"), ("quantization", "w8a16"), ("node", "nvidia-l4")];
+    let tables = tables.into_iter().chain(["radio", "epoch", "batching"].map(|table| (table, "paper")));
+    folder.write("s.toml", tables.map(|(table, name)| preset(table, name)).collect::<String>());
     let message = folder.refused(&["solve", "--scenario", "s.toml", "--quantization", "w4a16-gptq"]);
     let problem = "--quantization: 'w4a16-gptq' has no ΔPPL for the model qwen2.5-7b; give auto, or some of fp16,w8a16";
     assert!(message.starts_with(problem), "{message}");
