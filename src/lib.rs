@@ -42,9 +42,11 @@
 //! | | [`search`] | exact searches, among them the paper's Algorithm 1 |
 //! | | [`solver`] | one door to all of them |
 //! | output | [`outcome`] | usage, bandwidth allocations, reasons, binding constraints |
+//! | | [`precision`] | which precision serves the most |
+//! | | [`explain`] | what more of a resource would add |
 //! | | [`verify`] | checks an outcome from the physical formulas, sharing no search code |
 //! | | [`report`] | text and JSON |
-//! | program | `cli` | `dftsp solve`, `verify`, `generate`, `export` |
+//! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate`, `export` |
 //!
 //! [`error`], [`limits`] and `files` serve them all.
 //!
@@ -89,6 +91,10 @@ pub mod search;
 pub mod solver;
 
 pub mod outcome;
+
+pub mod precision;
+
+pub mod explain;
 
 pub mod verify;
 

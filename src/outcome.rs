@@ -34,6 +34,8 @@ pub struct Outcome {
     pub rejected: Vec<Rejected>,
     /// For each of [`CONSTRAINTS`], how many crowded-out requests it keeps from joining the batch.
     pub blocks: [usize; RESOURCES],
+    /// Name of the precision.
+    pub quantization: String,
     /// What the preset filled in that the paper leaves open.
     pub assumptions: Vec<String>,
     /// Name of the solver.
@@ -145,6 +147,7 @@ impl Outcome {
             allocations: allocate(instance, &solution.rows, problem.units.band_bits),
             rejected,
             blocks,
+            quantization: scenario.quantization.name.clone(),
             assumptions: scenario.assumptions.iter().map(|a| a.0.clone()).collect(),
             solver: made.solver,
             backend: made.backend,
@@ -163,6 +166,14 @@ impl Outcome {
     /// How many requests no batch could serve.
     pub fn unservable(&self) -> usize {
         self.rejected.iter().filter(|r| r.reason != Reason::CrowdedOut).count()
+    }
+}
+
+/// The size that no batch exceeds, by the status of one of `size` requests.
+pub(crate) fn bound_of(size: usize, status: Status) -> u64 {
+    match status {
+        Status::Optimal => size as u64,
+        Status::Feasible { bound } => bound,
     }
 }
 

@@ -25,6 +25,18 @@ fn the_first_transcript_is_current() {
 }
 
 #[test]
+fn the_table_of_precisions_and_the_explanation_are_current() {
+    for (args, end) in [(["solve", "--quantization", "auto"].as_slice(), "\n\n"), (&["explain"], "\0")] {
+        let output = Command::new(env!("CARGO_BIN_EXE_dftsp")).args(args).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let block = text.split(end).next().unwrap().trim_end();
+        assert!(block.lines().count() > 4, "{block}");
+        let transcript = format!("```text\n$ dftsp {}\n{block}\n```", args.join(" "));
+        assert!(README.contains(&transcript), "not in README.md:\n{transcript}");
+    }
+}
+
+#[test]
 fn the_transcripts_of_real_traces_are_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let traces = root.join("../shared/traces");

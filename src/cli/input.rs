@@ -1,4 +1,4 @@
-//! What `solve` and `verify` read: a scenario and the requests of one epoch.
+//! What `solve`, `verify` and `explain` read: a scenario and the requests of one epoch.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::error::{Error, Place};
 use crate::generate::{Generator, Spec};
 use crate::limits::Range;
+use crate::precision;
 use crate::scenario::{Padding, Scenario, file, model_config};
 use crate::workload::csv::parse_tokens;
 use crate::workload::source::{self, Source};
@@ -46,6 +47,8 @@ pub(super) struct EpochInput {
     pub(super) scenario: Scenario,
     pub(super) requests: Requests,
     pub(super) about: String,
+    /// Where the requests come from.
+    pub(super) requests_from: String,
     scenario_file: Option<String>,
 }
 
@@ -96,9 +99,14 @@ impl EpochArgs {
         if let Some(levels) = &levels {
             requests.round_outputs_up(levels)?;
         }
-        let about = format!("requests: {of}\nscenario: {}", self.describe(&scenario));
+        let about = self.about(&of, &scenario);
         let scenario_file = self.scenario.as_ref().map(|path| path.display().to_string());
-        Ok(EpochInput { scenario, requests, about, scenario_file })
+        Ok(EpochInput { scenario, requests, about, requests_from: of, scenario_file })
+    }
+
+    /// What is solved: `scenario` is the one read, or a change of it.
+    pub(super) fn about(&self, requests_from: &str, scenario: &Scenario) -> String {
+        format!("requests: {requests_from}\nscenario: {}", self.describe(scenario))
     }
 
     /// Where the scenario comes from, and what it is in short.
@@ -146,6 +154,15 @@ impl EpochArgs {
             scenario.synthesis.seed
         );
         Ok((requests, of))
+    }
+}
+
+/// The scenario at one precision on offer, by its name.
+pub(super) fn at_precision(scenario: &Scenario, name: &str) -> Result<Scenario> {
+    let place = || Place::file("--quantization");
+    match precision::parse(scenario, name, place)?.as_slice() {
+        [one] if name.trim() != "auto" => Ok(precision::at(scenario, one)),
+        _ => Err(place().error("one precision is wanted here", "give one name").into()),
     }
 }
 

@@ -1,8 +1,9 @@
-//! The command line: `dftsp solve`, `dftsp verify`, `dftsp generate`, `dftsp export`.
+//! The command line: `dftsp solve`, `verify`, `explain`, `generate`, `export`.
 //!
 //! Results go to standard output in one piece, messages to standard error. Exit status 0: done; 2: wrong usage or
 //! input, or an output that cannot be written; 1: anything else, such as a solution that does not verify.
 
+mod explain;
 mod export;
 mod generate;
 mod input;
@@ -10,6 +11,7 @@ mod solve;
 mod verify;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -17,6 +19,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
+use crate::files::write::write_file;
 
 /// The largest feasible batch of LLM requests at a wireless edge node, proven optimal.
 #[derive(Debug, Parser)]
@@ -32,6 +35,8 @@ enum Verb {
     Solve(solve::Args),
     /// Check a solution from the physical formulas, and its proof.
     Verify(verify::Args),
+    /// Say what more of each resource, or one request less, would add to the batch.
+    Explain(explain::Args),
     /// Write a set of requests, and a scenario to match.
     Generate(generate::Args),
     /// Write the epoch's integer problem as a model file, for any other solver.
@@ -54,8 +59,8 @@ pub fn main() -> ExitCode {
         // Help and version, which are no errors and go to standard output.
         Err(e) if !e.use_stderr() => return print(&e.to_string()).map_or(ExitCode::from(2), |()| ExitCode::SUCCESS),
         Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ =
-                writeln!(io::stderr(), "dftsp: no verb is given; give solve, verify, generate or export, or --help");
+            let verbs = "solve, verify, explain, generate or export";
+            let _ = writeln!(io::stderr(), "dftsp: no verb is given; give {verbs}, or --help");
             return ExitCode::from(2);
         }
         Err(e) => {
@@ -85,6 +90,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         Verb::Solve(args) => solve::run(&args),
         Verb::Verify(args) => verify::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Generate(args) => generate::run(&args),
         Verb::Export(args) => export::run(&args),
     }
@@ -100,6 +106,15 @@ fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     Ok(written.map_err(stdout_error)?)
+}
+
+/// Writes a result to `output`, or to standard output.
+fn finish(output: Option<&Path>, result: &str) -> Result<ExitCode> {
+    match output {
+        Some(path) => write_file(path, result.as_bytes())?,
+        None => print(result)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn stdout_error(source: io::Error) -> Error {

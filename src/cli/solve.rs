@@ -9,13 +9,13 @@ use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 
 use super::Format;
-use super::input::EpochArgs;
+use super::input::{EpochArgs, EpochInput};
 use crate::error::Place;
-use crate::files::write::write_file;
 use crate::instance::Problem;
 use crate::limits::Range;
 use crate::outcome::{Outcome, Provenance};
-use crate::report::{json, text};
+use crate::precision;
+use crate::report::{json, precision as table, text};
 use crate::search::Limits;
 use crate::solver::{Method, Solver};
 
@@ -43,13 +43,17 @@ pub(super) struct Args {
     /// Batch size of --solver static; without it, what fits in the worst case.
     #[arg(long, value_name = "REQUESTS")]
     batch_size: Option<usize>,
+    /// Precisions to choose among, in place of the scenario's: auto, or a list such as w8a16,w4a16-gptq,fp16. Each is
+    /// solved, and the largest batch of all returned; of equally large ones the one with the smallest ΔPPL.
+    #[arg(long, value_name = "NAME,..")]
+    quantization: Option<String>,
     /// Where to search.
     #[arg(long, value_enum, default_value = "auto")]
     backend: Backend,
     /// Threads at most; without it, one for each core. The result never depends on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     threads: Option<u32>,
-    /// Stop an exact search after this time, with the best batch found and a bound.
+    /// Stop an exact search after this time, with the best batch found and a bound. For each precision.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, allow_negative_numbers = true)]
     time_limit: f64,
     /// Report for people, or the JSON contract.
@@ -69,6 +73,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         return Err(place.error("this version has no CUDA backend", "give auto or cpu").into());
     }
     let input = args.epoch.load()?;
+    if let Some(list) = &args.quantization {
+        return choose(args, &input, list, &solver);
+    }
     let problem = Problem::new(&input.scenario, &input.requests).map_err(|e| input.locate(e))?;
     let start = Instant::now();
     let solution = solver.solve(&problem.instance);
@@ -79,11 +86,22 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Format::Text => text::to_text(&outcome, &input.requests, &input.about),
         Format::Json => json::to_json(&outcome, &input.requests),
     };
-    match &args.output {
-        Some(path) => write_file(path, result.as_bytes())?,
-        None => super::print(&result)?,
-    }
-    Ok(ExitCode::SUCCESS)
+    super::finish(args.output.as_deref(), &result)
+}
+
+/// The best of several precisions.
+fn choose(args: &Args, input: &EpochInput, list: &str, solver: &Solver) -> Result<ExitCode> {
+    let quantizations = precision::parse(&input.scenario, list, || Place::file("--quantization"))?;
+    let choice = precision::choose(&input.scenario, &input.requests, &quantizations, solver);
+    let choice = choice.map_err(|e| input.locate(e))?;
+    let result = match args.format {
+        Format::Text => {
+            let about = args.epoch.about(&input.requests_from, &choice.scenario);
+            table::to_text(&choice) + &text::to_text(&choice.outcome, &input.requests, &about)
+        }
+        Format::Json => json::choice_to_json(&choice, &input.requests),
+    };
+    super::finish(args.output.as_deref(), &result)
 }
 
 /// The limit of an option in seconds.

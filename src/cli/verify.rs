@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::input::EpochArgs;
+use super::input::{EpochArgs, at_precision};
 use super::solve::time_limit;
 use crate::files::read::read_text;
 use crate::report::json;
@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// options as here.
     #[arg(long, value_name = "FILE")]
     solution: PathBuf,
+    /// Check at this precision on offer, in place of the scenario's. A solution made at another one does not verify.
+    #[arg(long, value_name = "NAME")]
+    quantization: Option<String>,
     /// Give up re-checking the searched part of a proof after this time: the solution then counts as not verified.
     #[arg(long, value_name = "SECONDS", default_value_t = 600.0, allow_negative_numbers = true)]
     time_limit: f64,
@@ -31,13 +34,18 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let limits = time_limit(args.time_limit)?;
     let input = args.epoch.load()?;
+    let scenario = match &args.quantization {
+        Some(name) => at_precision(&input.scenario, name)?,
+        None => input.scenario.clone(),
+    };
     let text = read_text(&args.solution, MAX_FILE)?;
     let name = args.solution.display().to_string();
     let verdict = match json::parse_claim(&text, &name, &input.requests)? {
         Ok(claim) => {
             let proven = if claim.optimal { "optimal" } else { "feasible" };
             let what = format!("{} requests scheduled, {proven}, no batch is larger than {}", claim.size, claim.bound);
-            let verdict = verify::verify(&input.scenario, &input.requests, &claim, limits.time);
+            let what = format!("{what} at {}", scenario.quantization.name);
+            let verdict = verify::verify(&scenario, &input.requests, &claim, limits.time);
             verdict.map_err(|e| input.locate(e))?.map(|()| what)
         }
         Err(failure) => Err(failure),

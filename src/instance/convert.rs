@@ -62,6 +62,11 @@ struct Physical {
 }
 
 impl Problem {
+    /// Whether the weights fit in the memory: [`Problem::new`] refuses a scenario where they do not.
+    pub fn weights_fit(scenario: &Scenario) -> bool {
+        left_beside_weights(scenario, &Transformer::new(&scenario.model)).is_some()
+    }
+
     /// Converts requests to integers (section 2 of the design; (1a)–(1e) of the paper).
     ///
     /// # Errors
@@ -134,9 +139,7 @@ pub(super) struct Converter<'s> {
 impl<'s> Converter<'s> {
     pub(super) fn new(scenario: &'s Scenario) -> Result<Self> {
         let transformer = Transformer::new(&scenario.model);
-        let usable = quotient_down(scenario.node.memory_bytes, scenario.quantization.memory_factor);
-        // ⌊(M/α − m1)/b⌋ = ⌊(⌊M/α⌋ − m1)/b⌋ since m1 and b are whole.
-        let Some(left) = (usable as u128).checked_sub(transformer.weight_bytes()) else {
+        let Some(left) = left_beside_weights(scenario, &transformer) else {
             let needed = transformer.weight_bytes() as f64 * scenario.quantization.memory_factor;
             let problem = format!(
                 "the weights of {} at {} take {needed:.4e} bytes, more than the memory of {:.4e}",
@@ -186,6 +189,12 @@ impl<'s> Converter<'s> {
         }
         Ok(Physical { request: row, uplink, downlink, kv_tokens, flops, budget })
     }
+}
+
+/// ⌊M/α⌋ − m1: bytes at 16 bits that the weights leave. ⌊(M/α − m1)/b⌋ = ⌊(⌊M/α⌋ − m1)/b⌋ since m1 and b are whole.
+fn left_beside_weights(scenario: &Scenario, transformer: &Transformer) -> Option<u128> {
+    let usable = quotient_down(scenario.node.memory_bytes, scenario.quantization.memory_factor);
+    (usable as u128).checked_sub(transformer.weight_bytes())
 }
 
 /// M/α, never above the real quotient, as a whole number of bytes.
@@ -279,7 +288,9 @@ mod tests {
     #[test]
     fn weights_beyond_the_memory_are_an_error() {
         let mut s = Scenario::paper();
+        assert!(Problem::weights_fit(&s));
         s.node.memory_bytes = 1e9;
+        assert!(!Problem::weights_fit(&s));
         let message = Problem::new(&s, &Requests::new()).unwrap_err().to_string();
         assert!(message.starts_with("scenario, node.memory_bytes: the weights of bloom-3b at w8a16 take"), "{message}");
     }

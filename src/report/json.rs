@@ -3,7 +3,7 @@
 //! Multipliers of the certificate are whole numbers of up to 62 bits; read them with a parser that keeps 64-bit
 //! integers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ use crate::certificate::{Certificate, Covered, Exhausted, Section, Status, Work}
 use crate::error::{Error, Place, Result, quote};
 use crate::instance::{Change, Reason};
 use crate::outcome::{Allocation, Fractions, Outcome, names};
+use crate::precision::{Choice, Entry, Evaluation};
 use crate::rank::RESOURCES;
 use crate::verify::{Claim, Failure};
 use crate::workload::Requests;
@@ -28,6 +29,9 @@ struct SolutionOut<'o> {
     binding: Vec<&'static str>,
     allocations: Vec<AllocationFile<&'o str>>,
     rejected: Vec<RejectedOut<'o>>,
+    quantization: &'o str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    quantizations: Vec<EntryOut<'o>>,
     solver: &'o str,
     backend: &'o str,
     seconds: f64,
@@ -44,6 +48,30 @@ struct RejectedOut<'o> {
     changes: Vec<ChangeOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked_by: Option<Vec<&'static str>>,
+}
+
+/// One precision of a choice, solved or with weights that do not fit.
+#[derive(Serialize)]
+struct EntryOut<'o> {
+    name: &'o str,
+    memory_factor: f64,
+    time_factor: f64,
+    perplexity_increase: f64,
+    chosen: bool,
+    status: &'static str,
+    #[serde(flatten)]
+    solved: Option<SolvedOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_bytes: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct SolvedOut {
+    size: usize,
+    bound: u64,
+    unservable: BTreeMap<&'static str, usize>,
+    binding: Vec<&'static str>,
+    seconds: f64,
 }
 
 #[derive(Serialize)]
@@ -84,6 +112,7 @@ struct SolutionIn {
     size: u64,
     bound: u64,
     requests: usize,
+    quantization: Option<String>,
     scheduled: Vec<String>,
     usage: Fractions,
     tightest_deadline_s: Option<f64>,
@@ -135,14 +164,55 @@ struct ExhaustedFile {
 
 /// The outcome as a JSON document, ending in a line feed.
 pub fn to_json(outcome: &Outcome, requests: &Requests) -> String {
+    document(outcome, requests, Vec::new())
+}
+
+/// The best outcome of a choice of precision as a JSON document, with what every precision gives.
+pub fn choice_to_json(choice: &Choice, requests: &Requests) -> String {
+    let entries = choice.entries.iter().enumerate().map(|(at, e)| entry_out(e, at == choice.best)).collect();
+    document(&choice.outcome, requests, entries)
+}
+
+fn entry_out(e: &Entry, chosen: bool) -> EntryOut<'_> {
+    let q = &e.quantization;
+    EntryOut {
+        name: &q.name,
+        memory_factor: q.memory_factor,
+        time_factor: q.time_factor,
+        perplexity_increase: q.perplexity_increase,
+        chosen,
+        status: match &e.evaluation {
+            Evaluation::Solved(s) => status_word(s.status),
+            Evaluation::WeightsDoNotFit { .. } => "weights-do-not-fit",
+        },
+        solved: e.evaluation.solved().map(|s| SolvedOut {
+            size: s.size,
+            bound: s.bound(),
+            unservable: s.unservable.iter().map(|&(reason, count)| (reason.as_str(), count)).collect(),
+            binding: s.binding.clone(),
+            seconds: s.seconds,
+        }),
+        weight_bytes: match e.evaluation {
+            Evaluation::Solved(_) => None,
+            Evaluation::WeightsDoNotFit { weight_bytes } => Some(weight_bytes),
+        },
+    }
+}
+
+/// The word for how good a batch is.
+pub(super) fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Optimal => "optimal",
+        Status::Feasible { .. } => "feasible",
+    }
+}
+
+fn document(outcome: &Outcome, requests: &Requests, quantizations: Vec<EntryOut<'_>>) -> String {
     let id = |row: u32| requests.id(row as usize);
     let allocations = outcome.allocations.iter();
     let Work { bound_passes, subproblems, work_items, nodes, paths_checked, paths_open, stopped } = outcome.work;
     let solution = SolutionOut {
-        status: match outcome.status {
-            Status::Optimal => "optimal",
-            Status::Feasible { .. } => "feasible",
-        },
+        status: status_word(outcome.status),
         size: outcome.scheduled.len(),
         bound: outcome.certificate.bound,
         requests: outcome.requests,
@@ -163,6 +233,8 @@ pub fn to_json(outcome: &Outcome, requests: &Requests) -> String {
                 blocked_by: (r.reason == Reason::CrowdedOut).then(|| names(r.blocked_by)),
             })
             .collect(),
+        quantization: &outcome.quantization,
+        quantizations,
         solver: &outcome.solver,
         backend: &outcome.backend,
         seconds: outcome.seconds,
@@ -259,6 +331,7 @@ fn to_claim(
         optimal,
         size: solution.size,
         bound: solution.bound,
+        quantization: solution.quantization.clone(),
         scheduled: solution.scheduled.iter().map(|id| row(id)).collect::<std::result::Result<_, _>>()?,
         requests: solution.requests,
         usage: solution.usage,

@@ -1,5 +1,9 @@
-//! Outcomes for people ([`text`]) and for programs (`json`, the contract that `verify` reads back).
+//! Outcomes for people ([`text`], [`precision`]) and for programs (`json`, the contract that `verify` reads back), and
+//! marginal values for both ([`explain`]).
 
+pub mod explain;
 #[cfg(feature = "files")]
 pub mod json;
+pub mod precision;
+mod table;
 pub mod text;

@@ -1,7 +1,7 @@
 //! Checks a claimed solution from the physical formulas, without any of the solvers' code.
 //!
 //! In: scenario, requests and a [`Claim`]. Out: nothing, or the first check that fails. The checks, in order:
-//! 1. the ids exist, are listed once, and the sizes agree;
+//! 1. the precision is the one that the solution names; the ids exist, are listed once, and the sizes agree;
 //! 2. (1a)–(1e) hold for the batch, transcribed here a second time from the paper and evaluated in floats
 //!    (`physics`);
 //! 3. the bandwidth allocations cover each request's need and add up to at most the band; usage is as stated;
@@ -15,7 +15,7 @@ pub mod proof;
 use std::time::Duration;
 
 use crate::certificate::Certificate;
-use crate::error::Result;
+use crate::error::{Result, quote};
 use crate::instance::{Problem, Reason};
 use crate::outcome::{Allocation, Fractions, Outcome};
 use crate::rank::RESOURCES;
@@ -32,6 +32,8 @@ pub struct Claim {
     pub size: u64,
     /// The bound claimed.
     pub bound: u64,
+    /// The precision that the solution says it was made at, if it says so.
+    pub quantization: Option<String>,
     /// Rows of the requests scheduled.
     pub scheduled: Vec<u32>,
     /// The number of requests that the solution says were offered.
@@ -54,6 +56,7 @@ impl From<&Outcome> for Claim {
             optimal: o.status == crate::certificate::Status::Optimal,
             size: o.scheduled.len() as u64,
             bound: o.certificate.bound,
+            quantization: Some(o.quantization.clone()),
             scheduled: o.scheduled.clone(),
             requests: o.requests,
             usage: o.usage,
@@ -108,6 +111,7 @@ fn check(
     claim: &Claim,
     limit: Option<Duration>,
 ) -> std::result::Result<(), Failure> {
+    check_precision(scenario, claim)?;
     let in_batch = check_lists(requests, claim)?;
     let physics = Physics::new(scenario);
     physics.check_batch(requests, &claim.scheduled)?;
@@ -123,6 +127,19 @@ fn check(
     proof::check(&problem.instance, &claim.certificate, limit, |from, to| {
         physics.check_padded(requests, problem, from, to)
     })
+}
+
+/// A solution made at another precision is not wrong, but it is not what was asked: better said than shown by a sum.
+fn check_precision(scenario: &Scenario, claim: &Claim) -> std::result::Result<(), Failure> {
+    let checked = &scenario.quantization.name;
+    match &claim.quantization {
+        Some(made) if made != checked => {
+            let (made, checked) = (quote(made.as_bytes()), quote(checked.as_bytes()));
+            let detail = format!("it was made at {made} and is checked at {checked} (--quantization chooses)");
+            Err(Failure::new("quantization", detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Lists without repetition, sizes and status that agree. Returns which requests are in the batch.

@@ -9,9 +9,11 @@
 mod bad_input;
 #[cfg(target_os = "linux")]
 mod endless;
+mod explain;
 mod export;
 mod generate;
 mod outputs;
+mod quantization;
 mod solutions;
 mod support;
 mod traces;
