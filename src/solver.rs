@@ -1,10 +1,11 @@
 //! One door to all schedulers: pick a method, build a [`Solver`] once, get batches with their certificates.
 //!
-//! A solver holds no state between calls and shares none with other solvers: it is `Send + Sync`, and may be used from
-//! many threads at once.
+//! A solver keeps working memory between calls and nothing else, and shares nothing with other solvers: it is `Send +
+//! Sync`, and may be used from many threads at once. Memory grows to what the largest instance so far needed, once for
+//! every solve at the same time.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -15,7 +16,8 @@ use crate::certificate::{Solution, Work};
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::rank::Ranked;
-use crate::search::{Clock, Limits, Observer, Progress, algorithm1, brute_force, exhaustive, flat, prove};
+use crate::search::flat::{self, Run, Told, Workspace};
+use crate::search::{Clock, Limits, Observer, algorithm1, brute_force, exhaustive, prove};
 
 /// The schedulers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,6 +97,8 @@ pub struct Solver {
     observer: Option<Observer>,
     /// The threads of the solver's own; without them it works in the caller's.
     pool: Option<Arc<ThreadPool>>,
+    /// Working memory of solves past, for those to come.
+    spare: Arc<Mutex<Vec<Workspace>>>,
 }
 
 impl Solver {
@@ -140,13 +144,11 @@ impl Solver {
     /// The batch is always feasible, and the certificate always proves a bound on any batch: equal to its size if it is
     /// optimal. A limit stops a search with what it has.
     pub fn solve(&self, instance: &Instance) -> Solution {
-        let solution = match &self.pool {
-            Some(pool) => pool.install(|| self.run(instance)),
-            None => self.run(instance),
-        };
-        if let Some(observer) = &self.observer {
-            observer.tell(Progress::Incumbent { rows: &solution.rows });
-            observer.tell(Progress::Bound { bound: solution.certificate.bound });
+        let mut told = self.observer.as_ref().map(Told::new);
+        let solution = self.run(instance, &mut told, self.pool.as_deref());
+        if let Some(told) = &mut told {
+            told.incumbent(&solution.rows);
+            told.bound(solution.certificate.bound);
         }
         solution
     }
@@ -154,23 +156,25 @@ impl Solver {
     /// Chooses a batch of each of `instances`, one task each. The same as [`Solver::solve`] for each, in order.
     pub fn solve_many(&self, instances: &[Instance]) -> Vec<Solution> {
         match &self.pool {
-            Some(pool) => pool.install(|| instances.par_iter().map(|instance| self.run(instance)).collect()),
-            None => instances.iter().map(|instance| self.run(instance)).collect(),
+            Some(pool) => pool.install(|| {
+                let solutions = instances.par_iter().map(|instance| self.run(instance, &mut None, None));
+                solutions.collect()
+            }),
+            None => instances.iter().map(|instance| self.run(instance, &mut None, None)).collect(),
         }
     }
 
-    fn run(&self, instance: &Instance) -> Solution {
+    fn run(&self, instance: &Instance, told: &mut Option<Told>, pool: Option<&ThreadPool>) -> Solution {
         let clock = &mut Clock::start(&self.limits);
         match self.method {
             Method::Flat => {
-                let run = &mut flat::Run {
-                    clock,
-                    ws: &mut flat::Workspace::default(),
-                    backend: &Cpu { parallel: self.pool.is_some() },
-                    memory: self.limits.memory,
-                    observer: self.observer.as_ref(),
-                };
-                or_greedy(instance, flat::solve(instance, run))
+                let mut ws = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+                let backend = &Cpu { pool };
+                let run = &mut Run { clock, ws: &mut ws, backend, memory: self.limits.memory, told: told.take() };
+                let solution = flat::solve(instance, run);
+                *told = run.told.take();
+                self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(ws);
+                or_first_fit(instance, solution)
             }
             Method::Algorithm1 { prune } => {
                 let search = |ranked: &Ranked, size, clock: &mut Clock| algorithm1::search(ranked, size, prune, clock);
@@ -184,6 +188,17 @@ impl Solver {
             Method::ShortestFirst => bounded(instance, baseline::shortest_first(instance)),
         }
     }
+}
+
+/// What a search found; or, where a limit stopped it before its first batch, what of the first requests fits: whoever
+/// asks gets a batch, and within a millisecond.
+fn or_first_fit(instance: &Instance, found: Solution) -> Solution {
+    const LOOKED_AT: usize = 1 << 14;
+    if !found.work.stopped || !found.rows.is_empty() {
+        return found;
+    }
+    let first: Vec<u32> = (0..instance.len().min(LOOKED_AT) as u32).collect();
+    Solution { rows: baseline::greedy(instance, &first), ..found }
 }
 
 /// What a search found; or, where the time limit stopped it, a greedy batch if that is larger. Algorithm 1 finds

@@ -1,7 +1,8 @@
-//! The CPU: the calling thread, or the pool that it runs in.
+//! The CPU: the calling thread, or a pool of threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::Backend;
@@ -12,12 +13,22 @@ use crate::tree::{Item, Tree, Walk, Walked};
 
 /// The CPU backend.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cpu {
-    /// Whether to use the threads of the current pool.
-    pub parallel: bool,
+pub(crate) struct Cpu<'p> {
+    /// The threads to use; the calling one without them.
+    pub pool: Option<&'p ThreadPool>,
 }
 
-impl Backend for Cpu {
+impl Cpu<'_> {
+    /// Runs `work` where its parallel iterators use the threads.
+    fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+}
+
+impl Backend for Cpu<'_> {
     fn name(&self) -> &'static str {
         "cpu"
     }
@@ -30,7 +41,8 @@ impl Backend for Cpu {
         buckets: Buckets,
         clock: &Clock,
     ) -> bool {
-        condensed.classify(view, region, buckets, self.parallel, &|| clock.over())
+        let parallel = self.pool.is_some();
+        self.within(|| condensed.classify(view, region, buckets, parallel, &|| clock.over()))
     }
 
     fn survey(
@@ -41,7 +53,8 @@ impl Backend for Cpu {
         lambda: &[Column; LANES],
         clock: &Clock,
     ) -> bool {
-        survey.measure(view, buckets, lambda, self.parallel, &|| clock.over())
+        let parallel = self.pool.is_some();
+        self.within(|| survey.measure(view, buckets, lambda, parallel, &|| clock.over()))
     }
 
     fn walk(&self, tree: &Tree, items: &[Item], clock: &Clock) -> (Walked, Walk) {
@@ -59,10 +72,9 @@ impl Backend for Cpu {
             }
             (end, work)
         };
-        let ends: Vec<(Walked, Walk)> = if self.parallel {
-            items.par_iter().enumerate().with_max_len(1).map(walk).collect()
-        } else {
-            items.iter().enumerate().map(walk).collect()
+        let ends: Vec<(Walked, Walk)> = match self.pool {
+            Some(pool) => pool.install(|| items.par_iter().enumerate().with_max_len(1).map(walk).collect()),
+            None => items.iter().enumerate().map(walk).collect(),
         };
         let mut sum = Walk::default();
         for (end, work) in ends {

@@ -41,12 +41,6 @@ impl<'i> View<'i> {
         View { columns: instance.columns(), capacity, stride }
     }
 
-    /// The capacities under a budget of the instance.
-    pub fn capacities(&self, budget: u64) -> [u64; RESOURCES] {
-        let c = self.capacity;
-        [c[0], c[1], c[2], budget / self.stride as u64]
-    }
-
     /// The number of requests looked at.
     pub fn len(&self) -> usize {
         // Whole blocks but for the last.
@@ -216,11 +210,6 @@ impl Buckets {
     pub fn new(least: u64, most: u64, requests: usize) -> Self {
         let count = (requests / PER_BUCKET).clamp(1, MAX_BUCKETS);
         Buckets { least, factor: count as f64 / (most.saturating_sub(least) as f64 + 1.0), count }
-    }
-
-    /// About the largest budget.
-    pub fn most(&self) -> u64 {
-        (self.least as f64 + self.count as f64 / self.factor) as u64
     }
 
     #[inline]
@@ -640,7 +629,7 @@ impl Condensed {
     }
 
     /// Solves the linear relaxation of a segment's last deadline, starting near `warm`. The simplex keeps the vertex.
-    pub fn relax(&mut self, segment: usize, warm: Column, simplex: &mut Simplex) -> Relaxed {
+    pub fn relax(&mut self, segment: usize, warm: Column, simplex: &mut Simplex, stop: &dyn Fn() -> bool) -> Relaxed {
         let segment = self.segments[segment];
         let Some(left) = self.left(&segment) else { return Relaxed::Elsewhere };
         let limit: Column = std::array::from_fn(|r| left[r] as f64 * self.scale[r]);
@@ -648,14 +637,14 @@ impl Condensed {
         let y = if self.kinds.is_empty() {
             let columns = &self.scaled[..segment.core_end as usize];
             if columns.len() > 2 * NEAR {
-                warm = approach(columns, limit, warm, simplex, &mut self.near);
+                warm = approach(columns, limit, warm, simplex, &mut self.near, stop);
             }
-            simplex.maximise(columns, None, limit, warm)
+            simplex.maximise(columns, None, limit, warm, stop)
         } else {
             self.counts.clear();
             self.counts.resize(self.kinds.len(), 0.0);
             self.kind[..segment.core_end as usize].iter().for_each(|&k| self.counts[k as usize] += 1.0);
-            simplex.maximise(&self.kinds, Some(&self.counts), limit, warm)
+            simplex.maximise(&self.kinds, Some(&self.counts), limit, warm, stop)
         };
         Relaxed::Lambda(std::array::from_fn(|r| y[r] * self.scale[r]))
     }
@@ -805,13 +794,23 @@ const NEAR: usize = 1024;
 
 /// λ near the best one for many columns: rounds of a linear program over those with a reduced cost near 0, the others
 /// taken or left as its sign says, each round around the λ of the one before.
-fn approach(columns: &[Column], limit: Column, warm: Column, simplex: &mut Simplex, near: &mut Vec<Column>) -> Column {
+fn approach(
+    columns: &[Column],
+    limit: Column,
+    warm: Column,
+    simplex: &mut Simplex,
+    near: &mut Vec<Column>,
+    stop: &dyn Fn() -> bool,
+) -> Column {
     const ROUNDS: usize = 8;
     let bound = |y: &Column| dot(&limit, y) + columns.iter().map(|a| (1.0 - dot(a, y)).max(0.0)).sum::<f64>();
     let mut y = warm;
     let mut best = bound(&y);
     let mut wanted = NEAR;
     for _ in 0..ROUNDS {
+        if stop() {
+            break;
+        }
         // The width that about so many are within, from a sample.
         let every = (columns.len() / NEAR).max(1);
         let mut sizes = [0.0; 2 * NEAR];
@@ -839,7 +838,7 @@ fn approach(columns: &[Column], limit: Column, warm: Column, simplex: &mut Simpl
             wanted *= 2;
             continue;
         }
-        let next = simplex.maximise(near, None, left, y);
+        let next = simplex.maximise(near, None, left, y, stop);
         let midway: Column = std::array::from_fn(|r| (y[r] + next[r]) / 2.0);
         match [next, midway].into_iter().map(|y| (bound(&y), y)).find(|&(b, _)| b < best) {
             Some((b, lower)) => {

@@ -109,8 +109,9 @@ impl Cover {
         segment: usize,
         warm: Column,
         simplex: &mut Simplex,
+        stop: &dyn Fn() -> bool,
     ) -> Result<Column, Option<Column>> {
-        let Relaxed::Lambda(lambda) = condensed.relax(segment, warm, simplex) else { return Err(None) };
+        let Relaxed::Lambda(lambda) = condensed.relax(segment, warm, simplex, stop) else { return Err(None) };
         let m = Multipliers::from_real(lambda);
         if !condensed.holds(&m) {
             return Err(Some(lambda));

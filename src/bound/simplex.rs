@@ -43,11 +43,19 @@ impl Simplex {
     /// Maximises over `columns` within `limit`, and returns the duals of the rows. With `counts`, column k may be taken
     /// up to `counts[k]` times. Starts from the requests that are worth their price at `warm`, as far as they fit: a
     /// vertex near the last optimum.
-    pub fn maximise(&mut self, columns: &[Column], counts: Option<&[f64]>, limit: Column, warm: Column) -> Column {
+    /// Ends early when `stop` says so: any λ is a valid one.
+    pub fn maximise(
+        &mut self,
+        columns: &[Column],
+        counts: Option<&[f64]>,
+        limit: Column,
+        warm: Column,
+        stop: &dyn Fn() -> bool,
+    ) -> Column {
         self.start(columns, counts, limit, warm);
         // Each step flips a bound or changes the basis; the cap only guards against cycling on ties.
         let mut steps = 20 * columns.len() + 100;
-        while steps > 0 && self.price_all(columns) {
+        while steps > 0 && !stop() && self.price_all(columns) {
             while steps > 0 {
                 let Some((variable, direction)) = self.best_candidate(columns) else { break };
                 if !self.step(columns, variable, direction) {
@@ -242,7 +250,7 @@ mod tests {
     fn one_row_is_the_fractional_knapsack() {
         // Costs 0.1, 0.2, ..., capacity 1: 0.1+0.2+0.3+0.4 = 1 exactly, so the optimum is 4.
         let columns: Vec<Column> = (1..=9).map(|i| [f64::from(i) / 10.0, 0.0, 0.0, 0.0]).collect();
-        let y = Simplex::default().maximise(&columns, None, [1.0; 4], [0.0; 4]);
+        let y = Simplex::default().maximise(&columns, None, [1.0; 4], [0.0; 4], &|| false);
         assert!((value(&columns, [1.0; 4], y) - 4.0).abs() < 1e-9, "{y:?}");
     }
 
@@ -255,11 +263,11 @@ mod tests {
             let counts: Vec<f64> = (0..7).map(|_| (random() * 12.0).floor()).collect();
             let each = kinds.iter().zip(&counts);
             let columns: Vec<Column> = each.flat_map(|(kind, &count)| vec![*kind; count as usize]).collect();
-            let single = simplex.maximise(&columns, None, [1.0; 4], [0.0; 4]);
+            let single = simplex.maximise(&columns, None, [1.0; 4], [0.0; 4], &|| false);
             let best = value(&columns, [1.0; 4], single);
             let mut warm = [0.0; 4];
             for _ in 0..2 {
-                warm = simplex.maximise(&kinds, Some(&counts), [1.0; 4], warm);
+                warm = simplex.maximise(&kinds, Some(&counts), [1.0; 4], warm, &|| false);
                 assert!((value(&columns, [1.0; 4], warm) - best).abs() < 1e-7);
                 // Strong duality, and a vertex: at most four kinds are split.
                 let values: Vec<f64> = (0..kinds.len()).map(|k| simplex.value(k)).collect();
@@ -279,7 +287,7 @@ mod tests {
             for _ in 0..if n > 1000 { 2 } else { 20 } {
                 let columns: Vec<Column> =
                     (0..n).map(|_| std::array::from_fn(|_| random() * 4.0 / f64::from(n))).collect();
-                let cold = simplex.maximise(&columns, None, [1.0; 4], [0.0; 4]);
+                let cold = simplex.maximise(&columns, None, [1.0; 4], [0.0; 4], &|| false);
                 let best = value(&columns, [1.0; 4], cold);
                 for r in 0..RESOURCES {
                     for step in [-1e-3, 1e-3, -0.1, 0.1] {
@@ -288,7 +296,7 @@ mod tests {
                         assert!(value(&columns, [1.0; 4], y) >= best - 1e-7, "n {n}");
                     }
                 }
-                let warm = simplex.maximise(&columns, None, [1.0; 4], cold);
+                let warm = simplex.maximise(&columns, None, [1.0; 4], cold, &|| false);
                 assert!((value(&columns, [1.0; 4], warm) - best).abs() < 1e-7);
             }
         }

@@ -9,6 +9,8 @@
 //!    ⌊UB(d)⌋ is searched ([`tree`](super::leaf)).
 //! 4. When no bound is above the incumbent, the bounds and the searches are its proof.
 
+use std::time::Duration;
+
 use super::leaf::{Leaf, Leaves, Subproblem};
 use super::{Clock, Observer, Progress, lengths};
 use crate::backend::Backend;
@@ -32,6 +34,16 @@ const GROWTH: usize = 8;
 const PEAKS: usize = 4;
 /// Linear programs for the first sample, which starts from nothing.
 const FIRST_PEAKS: usize = 32;
+/// A wider region makes nearly everything core: then all is listed.
+const MAX_WIDTH: f64 = 1.0;
+/// Time to sort and list a request; generous.
+const SORT_NANOSECONDS: u64 = 400;
+/// Bytes per request: condensed (tags, and the core as far as it is usually large); listed whole; and of all buckets.
+const BYTES_PER_REQUEST: u64 = 40;
+const BYTES_PER_LISTED: u64 = 250;
+const BUCKET_BYTES: u64 = 4 << 20;
+/// Time per request to write down the batch when the search is over; generous.
+const EMIT_NANOSECONDS: u64 = 6;
 /// Bounds of samples are in units of 2^-FRACTION requests, each of which stands for many.
 const FRACTION: u32 = 8;
 
@@ -77,7 +89,7 @@ struct Drive<'a> {
     ws: &'a mut Workspace,
     clock: &'a mut Clock,
     backend: &'a dyn Backend,
-    observer: Option<&'a Observer>,
+    told: Option<&'a mut Told>,
     memory: Option<u64>,
     goal: Goal,
     /// The caller has a batch of this size already.
@@ -131,15 +143,16 @@ impl Drive<'_> {
     /// deadlines a little before and after it, whose λ are returned.
     fn peak(&mut self, mut lambda: Column, most: usize) -> [Column; 2] {
         let ws = &mut *self.ws;
+        let clock = &*self.clock;
         let mut best = 0;
         for _ in 0..most {
             let Some((worst, _)) = ws.sample_cover.worst() else { break };
             best = worst;
-            if self.clock.look() || ws.sample_cover.solved(worst).is_some() {
+            if clock.over() || ws.sample_cover.solved(worst).is_some() {
                 break;
             }
             self.work.bound_passes += 1;
-            match ws.sample_cover.solve(&mut ws.sample, worst, lambda, &mut ws.simplex) {
+            match ws.sample_cover.solve(&mut ws.sample, worst, lambda, &mut ws.simplex, &|| clock.over()) {
                 Ok(better) => lambda = better,
                 Err(better) => {
                     lambda = better.unwrap_or(lambda);
@@ -151,7 +164,7 @@ impl Drive<'_> {
         [d - d / 64, d + d / 64].map(|d| {
             let segment = ws.sample.segments.partition_point(|s| s.last < d).min(ws.sample.segments.len() - 1);
             self.work.bound_passes += 1;
-            match ws.sample_cover.solve(&mut ws.sample, segment, lambda, &mut ws.simplex) {
+            match ws.sample_cover.solve(&mut ws.sample, segment, lambda, &mut ws.simplex, &|| clock.over()) {
                 Ok(end) | Err(Some(end)) => end,
                 Err(None) => lambda,
             }
@@ -181,16 +194,29 @@ impl Drive<'_> {
         true
     }
 
+    /// Lists the segments near the line between `ends`. False if time or memory do not allow it.
     fn condense(&mut self, ends: [Column; 2]) -> bool {
-        if self.region_width > 1.0 || self.instance.len() <= SORTED {
+        let n = self.instance.len();
+        if self.region_width > MAX_WIDTH || n <= SORTED {
+            // Sorting cannot be interrupted.
+            let sort = Duration::from_nanos(n as u64 * SORT_NANOSECONDS);
+            if n > SORTED && !self.clock.allows(sort) || !self.fits(n as u64 * BYTES_PER_LISTED) {
+                return false;
+            }
             self.ws.condensed.sort(&self.view);
             return true;
         }
         let region = Region::between(ends, self.region_width, &self.ws.sample.cost);
-        self.backend.classify(&mut self.ws.condensed, &self.view, region, self.buckets, self.clock)
+        self.fits(n as u64 * BYTES_PER_REQUEST + BUCKET_BYTES)
+            && self.backend.classify(&mut self.ws.condensed, &self.view, region, self.buckets, self.clock)
     }
 
-    /// The region was wrong: another, wider one.
+    /// Whether the memory limit allows so many bytes.
+    fn fits(&self, bytes: u64) -> bool {
+        self.memory.is_none_or(|limit| bytes <= limit)
+    }
+
+    /// The region was wrong: another, wider one. False if time or memory do not allow it.
     fn recenter(&mut self, ends: [Column; 2]) -> bool {
         self.settle();
         self.region_width *= 2.0;
@@ -198,6 +224,11 @@ impl Drive<'_> {
             return false;
         }
         self.ws.cover.relist(&mut self.ws.condensed);
+        self.bound_everywhere(ends)
+    }
+
+    /// Bounds every segment by the λ that are known from samples. False if the time is over.
+    fn bound_everywhere(&mut self, ends: [Column; 2]) -> bool {
         for end in ends {
             let m = Multipliers::from_real(end);
             if self.ws.condensed.holds(&m) {
@@ -205,33 +236,33 @@ impl Drive<'_> {
             }
         }
         let view = self.view;
-        self.survey(&view, false)
+        self.ws.condensed.is_whole() || self.survey(&view, false)
     }
 
+    /// Searches until everything is settled, or a limit is reached.
     fn run(&mut self) {
-        let mut ends = [[0.0; RESOURCES]; 2];
-        if self.instance.len() > SORTED {
-            ends = self.locate();
-        }
-        let mut lambda = ends[0];
-        if !self.condense(ends) {
-            // Not one pass was made in time: nothing is known.
-            self.ws.condensed.whole(&self.view);
-            self.ws.cover.reset(&self.ws.condensed, 0);
-            self.work.stopped = true;
-            return;
+        self.work.stopped = !self.start_and_search();
+    }
+
+    /// False if a limit was reached.
+    fn start_and_search(&mut self) -> bool {
+        let many = self.instance.len() > SORTED;
+        // What is known before anything is.
+        self.ws.condensed.whole(&self.view);
+        self.ws.cover.reset(&self.ws.condensed, 0);
+        let ends = if many { self.locate() } else { [[0.0; RESOURCES]; 2] };
+        if self.clock.look() && many || !self.condense(ends) {
+            return false;
         }
         self.ws.cover.reset(&self.ws.condensed, 0);
-        if self.instance.len() > SORTED {
-            for end in ends {
-                self.ws.cover.add(&self.ws.condensed, Multipliers::from_real(end));
-            }
-            let view = self.view;
-            if !self.survey(&view, false) {
-                self.work.stopped = true;
-                return;
-            }
+        if many && !self.bound_everywhere(ends) {
+            return false;
         }
+        self.search(ends)
+    }
+
+    fn search(&mut self, mut ends: [Column; 2]) -> bool {
+        let mut lambda = ends[0];
         loop {
             let target = match self.goal {
                 Goal::Batch => self.target(),
@@ -239,15 +270,17 @@ impl Drive<'_> {
             };
             let ws = &mut *self.ws;
             ws.cover.close(&mut ws.condensed, target);
-            let Some((worst, bound)) = ws.cover.worst() else { return };
+            let worst = ws.cover.worst();
+            self.tell(worst.map_or(target - 1, |(_, bound)| bound));
+            let Some((worst, bound)) = worst else { return true };
             if self.clock.look() {
-                self.work.stopped = true;
-                return;
+                return false;
             }
-            let segment = ws.condensed.segments[worst];
+            let ws = &mut *self.ws;
+            let clock = &*self.clock;
             let Some(solved) = ws.cover.solved(worst) else {
                 self.work.bound_passes += 1;
-                match ws.cover.solve(&mut ws.condensed, worst, lambda, &mut ws.simplex) {
+                match ws.cover.solve(&mut ws.condensed, worst, lambda, &mut ws.simplex, &|| clock.over()) {
                     Ok(better) => {
                         lambda = better;
                         if self.goal == Goal::Batch {
@@ -255,50 +288,45 @@ impl Drive<'_> {
                         }
                     }
                     Err(elsewhere) => {
-                        // The new λ comes in; of the ends that were, the nearer one goes.
                         if let Some(found) = elsewhere {
-                            let off = |end: &Column| -> f64 {
-                                (0..RESOURCES)
-                                    .map(|r| (end[r] - found[r]).abs() / (end[r] + found[r]).max(1e-300))
-                                    .sum()
-                            };
-                            let nearer = usize::from(off(&ends[1]) < off(&ends[0]));
-                            ends[nearer] = found;
+                            replace_nearer(&mut ends, found);
                         }
                         if !self.recenter(ends) {
-                            self.work.stopped = true;
-                            return;
+                            return false;
                         }
                     }
                 }
                 continue;
             };
-            if !segment.is_run() {
+            if !ws.condensed.segments[worst].is_run() {
                 let coarse = ws.condensed.segments.clone();
-                let clock = &*self.clock;
                 if !ws.condensed.refine(&self.view, &|| clock.over()) {
-                    self.work.stopped = true;
-                    return;
+                    return false;
                 }
                 ws.cover.refined(&ws.condensed, &coarse);
                 continue;
             }
             match self.goal {
-                Goal::Bound { complete: false, .. } => return,
+                Goal::Bound { complete: false, .. } => return true,
                 Goal::Bound { size, complete: true } => ws.cover.refute(worst, size + 1),
-                Goal::Batch => {
-                    let size = bound;
-                    match self.leaf(worst, size, &solved) {
-                        Leaf::Batch(rows) => {
-                            self.best = Best { size: rows.len() as u64, rows, pending: None };
-                        }
-                        Leaf::Empty => self.ws.cover.refute(worst, size),
-                        Leaf::Stopped => {
-                            self.work.stopped = true;
-                            return;
-                        }
-                    }
-                }
+                Goal::Batch => match self.leaf(worst, bound, &solved) {
+                    Leaf::Batch(rows) => self.best = Best { size: rows.len() as u64, rows, pending: None },
+                    Leaf::Empty => self.ws.cover.refute(worst, bound),
+                    Leaf::Stopped => return false,
+                },
+            }
+        }
+    }
+
+    /// Tells of a larger batch and a lower bound.
+    fn tell(&mut self, bound: u64) {
+        if self.told.is_some() && self.goal == Goal::Batch {
+            if self.best.size > self.told.as_ref().map_or(0, |told| told.size) {
+                self.settle();
+            }
+            if let Some(told) = &mut self.told {
+                told.incumbent(&self.best.rows);
+                told.bound(bound);
             }
         }
     }
@@ -343,6 +371,15 @@ impl Drive<'_> {
     }
 }
 
+/// A new λ comes in; of the ends that were, the nearer one goes.
+fn replace_nearer(ends: &mut [Column; 2], found: Column) {
+    let off = |end: &Column| -> f64 {
+        (0..RESOURCES).map(|r| (end[r] - found[r]).abs() / (end[r] + found[r]).max(f64::MIN_POSITIVE)).sum()
+    };
+    let nearer = usize::from(off(&ends[1]) < off(&ends[0]));
+    ends[nearer] = found;
+}
+
 /// How far λ may lie from the λ of a sample.
 fn width(sample: usize) -> f64 {
     1.5 / (sample as f64).sqrt()
@@ -354,14 +391,35 @@ pub(crate) struct Run<'a> {
     pub ws: &'a mut Workspace,
     pub backend: &'a dyn Backend,
     pub memory: Option<u64>,
-    pub observer: Option<&'a Observer>,
+    pub told: Option<Told>,
 }
 
-impl Run<'_> {
-    /// Tells of a batch.
-    pub fn incumbent(&self, rows: &[u32]) {
-        if let Some(observer) = self.observer {
-            observer.tell(Progress::Incumbent { rows });
+/// An observer, and what it was told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    observer: Observer,
+    size: u64,
+    bound: u64,
+}
+
+impl Told {
+    pub fn new(observer: &Observer) -> Self {
+        Told { observer: observer.clone(), size: 0, bound: u64::MAX }
+    }
+
+    /// Tells of a batch, if it is larger than any before.
+    pub fn incumbent(&mut self, rows: &[u32]) {
+        if rows.len() as u64 > self.size {
+            self.size = rows.len() as u64;
+            self.observer.tell(Progress::Incumbent { rows });
+        }
+    }
+
+    /// Tells of a bound, if it is lower than any before.
+    pub fn bound(&mut self, bound: u64) {
+        if bound < self.bound {
+            self.bound = bound;
+            self.observer.tell(Progress::Bound { bound });
         }
     }
 }
@@ -393,7 +451,7 @@ pub(crate) fn additive(
         clock: run.clock,
         backend: run.backend,
         memory: run.memory,
-        observer: if padded.is_none() { run.observer } else { None },
+        told: if padded.is_none() { run.told.as_mut() } else { None },
         goal,
         incumbent,
         best: Best::default(),
@@ -414,6 +472,7 @@ pub(crate) fn additive(
 
 /// The largest batch of `instance`, with its proof.
 pub(crate) fn solve(instance: &Instance, run: &mut Run<'_>) -> Solution {
+    run.clock.reserve(Duration::from_nanos(instance.len() as u64 * EMIT_NANOSECONDS));
     if instance.pads_to_longest() {
         return lengths::solve(instance, run);
     }

@@ -39,6 +39,11 @@ pub(crate) fn solve(instance: &Instance, run: &mut Run<'_>) -> Solution {
         sections.push((bound, section));
     }
     while let Some(range) = open.pop() {
+        if let Some(told) = &mut run.told {
+            // The heap's largest is the largest of what is open.
+            let settled = settled.iter().map(|&at: &usize| sections[at].0);
+            told.bound(settled.fold(range.bound, u64::max).max(search.best.len() as u64));
+        }
         if range.bound <= search.size() || run.clock.look() {
             settled.push(range.section);
             continue;
@@ -108,7 +113,9 @@ impl Search<'_> {
         self.work.add(&found.work);
         if found.rows.len() > self.best.len() {
             self.best = original_rows(self.instance, &part, &found.rows);
-            run.incumbent(&self.best);
+            if let Some(told) = &mut run.told {
+                told.incumbent(&self.best);
+            }
         }
         (found.bound, found.section)
     }

@@ -114,6 +114,17 @@ impl Clock {
         self.expired
     }
 
+    /// Ends so much earlier, for what is to be done after the search.
+    pub fn reserve(&mut self, time: Duration) {
+        // Before the first instant that the system knows of, all time is over.
+        self.end = self.end.map(|end| end.checked_sub(time).unwrap_or_else(Instant::now));
+    }
+
+    /// Whether so much time is left.
+    pub fn allows(&self, time: Duration) -> bool {
+        self.end.is_none_or(|end| Instant::now() + time <= end)
+    }
+
     /// [`Clock::look`] for a clock that is shared.
     pub fn over(&self) -> bool {
         self.expired

@@ -13,9 +13,9 @@ pub fn certify(instance: &Instance, size: u64, complete: bool, work: &mut Work) 
     let run = &mut Run {
         clock: &mut Clock::start(&Limits::NONE),
         ws: &mut Workspace::default(),
-        backend: &Cpu { parallel: false },
+        backend: &Cpu { pool: None },
         memory: None,
-        observer: None,
+        told: None,
     };
     let mut parts = Vec::new();
     let goal = |complete| Goal::Bound { size, complete };

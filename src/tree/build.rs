@@ -19,10 +19,12 @@ const FLOORED: usize = 192;
 /// With at least so many requests to a class on average, counts of classes are tried; else chains.
 const REQUESTS_PER_CLASS: usize = 6;
 
+/// A request is compared with so many chains at most.
+const CHAINS_LOOKED_AT: usize = 512;
+
 /// Builds trees, and reuses their memory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Builder {
-    chains: Vec<Vec<u32>>,
     sorted: [Vec<u64>; RESOURCES],
     gains: Vec<i64>,
 }
@@ -75,7 +77,9 @@ impl Builder {
         let mut chains: Vec<Vec<Free>> = Vec::new();
         for request in order {
             let last = |chain: &Vec<Free>| chain.last().copied();
-            let fitting = chains.iter_mut().filter(|chain| last(chain).is_some_and(|last| dominates(&last, &request)));
+            // Of very many chains only the newest are looked at: a partition that is not the best is still one.
+            let newest = chains.iter_mut().rev().take(CHAINS_LOOKED_AT);
+            let fitting = newest.filter(|chain| last(chain).is_some_and(|last| dominates(&last, &request)));
             match fitting.min_by_key(|chain| last(chain).map_or(i64::MAX, |last| last.gain - request.gain)) {
                 Some(chain) => chain.push(request),
                 None => chains.push(vec![request]),
