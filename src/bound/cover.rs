@@ -4,8 +4,9 @@
 //! list, and what bounded it is kept for the certificate.
 
 use super::Multipliers;
-use super::condense::{Condensed, Relaxed, Segment, Survey};
+use super::condense::{Condensed, Relaxed, Segment};
 use super::simplex::{Column, Simplex};
+use super::survey::Survey;
 use crate::certificate::{Certificate, Covered, Exhausted, Section};
 
 /// What is known about a listed segment.
