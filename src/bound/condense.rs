@@ -691,6 +691,8 @@ impl Condensed {
                 others.push((dot(&self.scaled[place], &y), place as u32));
             }
         }
+        // What does not fit beside these will not fit beside more.
+        others.retain(|&(_, place)| left.fits(&self.cost[place as usize]));
         let by_price = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         if others.len() > FILL {
             others.select_nth_unstable_by(FILL, by_price);
