@@ -7,6 +7,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use common::shapes::{Room, Shape};
 use common::{Channel, Rng, largest_batch, random_epoch, random_instance};
 use dftsp::certificate::Status;
 use dftsp::generate::{Family, Generator, Lengths, Spec};
@@ -39,6 +40,65 @@ fn check(instance: &Instance, solver: Method, optimum: usize, promised: bool, se
     }
     let proof = verify::proof::check(instance, &solution.certificate, None, |_, _| Ok(()));
     assert_eq!(proof, Ok(()), "{}", context());
+}
+
+/// The default solver against every subset: 120,000 instances in all, in parts that run at once.
+fn flat_agrees(first: u64, seeds: u64, instance: impl Fn(&mut Rng) -> Instance) {
+    let mut sizes = 0;
+    for seed in first..first + seeds {
+        let instance = instance(&mut Rng::new(seed));
+        let optimum = largest_batch(&instance);
+        check(&instance, Method::Flat, optimum, true, seed);
+        sizes += optimum as u64;
+    }
+    assert!(sizes > seeds / 2, "the instances are too scarce to test anything: {sizes} requests served in {seeds}");
+}
+
+fn epoch(rng: &mut Rng, max_requests: u64, padding: Padding) -> Instance {
+    let channel = rng.pick(&[Channel::Shared, Channel::Fading]);
+    let (scenario, requests) = random_epoch(rng, max_requests, channel, padding);
+    Problem::new(&scenario, &requests).unwrap().instance
+}
+
+#[test]
+fn flat_agrees_with_every_subset_on_a_shared_channel() {
+    flat_agrees(10_000_000, 20_000, |rng| random_instance(rng, 14, Channel::Shared));
+}
+
+#[test]
+fn flat_agrees_with_every_subset_under_fading() {
+    flat_agrees(11_000_000, 20_000, |rng| random_instance(rng, 14, Channel::Fading));
+}
+
+/// Scarcity, magnitudes and deadlines of all kinds: here the batches are half of the requests.
+#[test]
+fn flat_agrees_with_every_subset_in_every_shape() {
+    flat_agrees(15_000_000, 20_000, |rng| {
+        let shape = Shape {
+            rows: 6 + rng.below(9) as usize,
+            costs: rng.pick(&Shape::COSTS),
+            budgets: rng.pick(&Shape::BUDGETS),
+            room: rng.pick(&[Room::Ample, Room::Tight, Room::Mixed]),
+            order: rng.pick(&Shape::ORDERS),
+        };
+        shape.instance(rng)
+    });
+}
+
+#[test]
+fn flat_agrees_with_every_subset_under_fixed_padding() {
+    flat_agrees(12_000_000, 20_000, |rng| epoch(rng, 14, Padding::Fixed(400)));
+}
+
+#[test]
+fn flat_agrees_with_every_subset_without_padding() {
+    flat_agrees(13_000_000, 20_000, |rng| epoch(rng, 14, Padding::None));
+}
+
+/// Costs are no sums here, so every subset is charged by itself.
+#[test]
+fn flat_agrees_with_every_subset_under_padding_to_the_longest() {
+    flat_agrees(14_000_000, 20_000, |rng| epoch(rng, 14, Padding::Longest));
 }
 
 #[test]

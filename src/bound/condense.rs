@@ -75,7 +75,12 @@ pub(crate) struct Condensed {
     order: Vec<(Reverse<u64>, u32)>,
     places: Vec<u32>,
     near: Vec<Column>,
+    /// Columns for a deadline whose budget is far below the largest.
+    stretched: Vec<Column>,
 }
+
+/// A budget may be so many times below the largest before a linear program takes it for its unit instead.
+const MAX_STRETCH: f64 = 1e3;
 
 /// The linear relaxation of a deadline.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -418,10 +423,21 @@ impl Condensed {
     pub fn relax(&mut self, segment: usize, warm: Column, simplex: &mut Simplex, stop: &dyn Fn() -> bool) -> Relaxed {
         let segment = self.segments[segment];
         let Some(left) = self.left(&segment) else { return Relaxed::Elsewhere };
-        let limit: Column = std::array::from_fn(|r| left[r] as f64 * self.scale[r]);
-        let mut warm: Column = std::array::from_fn(|r| warm[r] / self.scale[r]);
+        // Compute as a fraction of this deadline's budget: of one that is far larger, it would be lost in rounding.
+        let budget = segment.least.max(1) as f64;
+        let mut scale = self.scale;
+        let stretch = 1.0 / (budget * scale[COMPUTE]);
+        if stretch > MAX_STRETCH {
+            scale[COMPUTE] = 1.0 / budget;
+            let columns = if self.kinds.is_empty() { &self.scaled[..segment.core_end as usize] } else { &self.kinds };
+            self.stretched.clear();
+            self.stretched.extend(columns.iter().map(|a| [a[0], a[1], a[2], a[COMPUTE] * stretch]));
+        }
+        let stretched = stretch > MAX_STRETCH;
+        let limit: Column = std::array::from_fn(|r| left[r] as f64 * scale[r]);
+        let mut warm: Column = std::array::from_fn(|r| warm[r] / scale[r]);
         let y = if self.kinds.is_empty() {
-            let columns = &self.scaled[..segment.core_end as usize];
+            let columns = if stretched { &self.stretched } else { &self.scaled[..segment.core_end as usize] };
             if columns.len() > 2 * NEAR {
                 warm = approach(columns, limit, warm, simplex, &mut self.near, stop);
             }
@@ -430,9 +446,10 @@ impl Condensed {
             self.counts.clear();
             self.counts.resize(self.kinds.len(), 0.0);
             self.kind[..segment.core_end as usize].iter().for_each(|&k| self.counts[k as usize] += 1.0);
-            simplex.maximise(&self.kinds, Some(&self.counts), limit, warm, stop)
+            let columns = if stretched { &self.stretched } else { &self.kinds };
+            simplex.maximise(columns, Some(&self.counts), limit, warm, stop)
         };
-        Relaxed::Lambda(std::array::from_fn(|r| y[r] * self.scale[r]))
+        Relaxed::Lambda(std::array::from_fn(|r| y[r] * scale[r]))
     }
 
     /// A batch for a segment's least deadline: what is certain, what the vertex in `simplex` takes whole, and then, by
@@ -460,6 +477,8 @@ impl Condensed {
                 others.push((dot(&self.scaled[place], &y), place as u32));
             }
         }
+        // What does not fit beside these will not fit beside more.
+        others.retain(|&(_, place)| left.fits(&self.cost[place as usize]));
         let by_price = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         if others.len() > FILL {
             others.select_nth_unstable_by(FILL, by_price);

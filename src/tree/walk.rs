@@ -113,24 +113,13 @@ impl Tree {
     #[inline]
     fn viable(&self, k: usize, need: u32, left: &[u64; RESOURCES], loss: u64) -> bool {
         let Some(group) = self.groups.get(k) else { return need == 0 };
-        let Some(floor) = group.floor else { return true };
-        match self.floor(group, floor, need) {
-            Some(at) => {
-                let floor = &self.floors[at];
+        // The part must have so many requests.
+        let end = self.groups.get(group.part_end(self)).map_or(self.free.len() as u32, |next| next.first);
+        need <= end - group.first
+            && group.floor.is_none_or(|first| {
+                let floor = &self.floors[(first + need) as usize];
                 floor.loss <= loss && (0..RESOURCES).all(|r| floor.cost[r] <= left[r])
-            }
-            None => false,
-        }
-    }
-
-    /// Where the floor for `need` requests is; none if there are not so many.
-    #[inline]
-    fn floor(&self, group: &Group, first: u32, need: u32) -> Option<usize> {
-        let end = match self.groups.get(group.part_end(self)) {
-            Some(next) => next.first,
-            None => self.free.len() as u32,
-        };
-        (need <= end - group.first).then_some((first + need) as usize)
+            })
     }
 
     /// Walks the paths below an item, in order, until one fits.
@@ -148,7 +137,9 @@ impl Tree {
         loop {
             let Level { next, need, left, loss } = stack[k];
             let group = self.groups[k];
-            if next > group.len {
+            // The last group of a part takes what is still needed.
+            let closes = group.part_end(self) == k + 1;
+            if next > group.len || closes && (next > 0 || need > group.len) {
                 if k == depth {
                     return Walked::Empty;
                 }
@@ -156,7 +147,7 @@ impl Tree {
                 continue;
             }
             stack[k].next += 1;
-            let count = self.order[(group.entry + next) as usize];
+            let count = if closes { need } else { self.order[(group.entry + next) as usize] };
             let entry = &self.entries[(group.entry + count) as usize];
             if entry.loss > loss {
                 // Counts come by loss: the rest lose more.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod shapes;
+
 use dftsp::instance::{Capacity, Columns, Instance};
 use dftsp::scenario::{Padding, Scenario};
 use dftsp::workload::synthesis::{Draws, RowRng};
@@ -58,8 +60,14 @@ pub fn largest_batch(instance: &Instance) -> usize {
     assert!(n <= 16, "2^{n} subsets are too many");
     if instance.pads_to_longest() {
         let subset = |mask: u32| (0..n as u32).filter(move |i| mask >> i & 1 == 1).collect::<Vec<u32>>();
-        let feasible = (0..1u32 << n).filter(|&mask| instance.is_feasible(&subset(mask)));
-        return feasible.map(u32::count_ones).max().unwrap_or(0) as usize;
+        // From everything down to nothing: what is no larger than the best so far need not be looked at.
+        let mut best = 0;
+        for mask in (0..1u32 << n).rev() {
+            if mask.count_ones() > best && instance.is_feasible(&subset(mask)) {
+                best = mask.count_ones();
+            }
+        }
+        return best as usize;
     }
     // The same by adding one request to a smaller subset.
     let mut usage = vec![(dftsp::instance::Usage::default(), u64::MAX); 1 << n];
