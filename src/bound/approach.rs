@@ -34,8 +34,7 @@ pub(super) fn approach(
         if predicted < 0.1 {
             break;
         }
-        let value = bound(&next);
-        if value < best {
+        if let Some((value, next)) = shorten(&bound, best, &y, &next) {
             (best, y) = (value, next);
             wanted = (wanted / 4).max(NEAR);
         } else if wanted < columns.len() / 2 {
@@ -64,16 +63,29 @@ pub(super) fn approach(
             break;
         }
         let next = simplex.maximise(near, None, left, y, stop);
-        let value = bound(&next);
+        let Some((value, next)) = shorten(&bound, best, &y, &next) else { break };
         let gain = best - value;
-        if gain > 0.0 {
-            (best, y) = (value, next);
-        }
+        (best, y) = (value, next);
         if gain < 0.01 {
             break;
         }
     }
     y
+}
+
+/// The longest step from `y` towards `next`, halved some times, that lowers the bound.
+fn shorten(bound: &impl Fn(&Column) -> f64, best: f64, y: &Column, next: &Column) -> Option<(f64, Column)> {
+    const HALVINGS: usize = 6;
+    let mut part = 1.0;
+    for _ in 0..HALVINGS {
+        let at: Column = std::array::from_fn(|r| y[r] + part * (next[r] - y[r]));
+        let value = bound(&at);
+        if value < best {
+            return Some((value, at));
+        }
+        part /= 2.0;
+    }
+    None
 }
 
 /// The reduced cost that about `wanted` columns do not exceed in size, from a sample of them.

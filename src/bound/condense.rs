@@ -150,7 +150,7 @@ impl Condensed {
             part.classify(view, at * size, tags, &region, &buckets, stop)
         };
         let complete = if !parallel || self.parts.len() <= 1 {
-            self.parts.iter_mut().zip(self.tags.chunks_mut(size)).enumerate().map(work).all(|done| done)
+            self.parts.iter_mut().zip(self.tags.chunks_mut(size)).enumerate().all(work)
         } else {
             use rayon::prelude::*;
             self.parts.par_iter_mut().zip(self.tags.par_chunks_mut(size)).enumerate().map(work).all(|done| done)

@@ -59,7 +59,7 @@ impl Survey {
             true
         };
         if !parallel || self.parts.len() <= 1 {
-            self.parts.iter_mut().enumerate().map(work).all(|done| done)
+            self.parts.iter_mut().enumerate().all(work)
         } else {
             use rayon::prelude::*;
             self.parts.par_iter_mut().enumerate().map(work).all(|done| done)

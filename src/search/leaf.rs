@@ -58,10 +58,10 @@ impl Leaves {
         work.subproblems += 1;
         let Some((left, loss)) = self.gather(sub) else { return Leaf::Empty };
         let Some(need) = (sub.size as usize).checked_sub(self.taken.len()) else { return Leaf::Empty };
-        if self.free.len() > FIRST {
-            if let Leaf::Batch(rows) = self.search_nearest(need, left, loss, sub.memory, backend, clock, work) {
-                return Leaf::Batch(rows);
-            }
+        if self.free.len() > FIRST
+            && let Leaf::Batch(rows) = self.search_nearest(need, left, loss, sub.memory, backend, clock, work)
+        {
+            return Leaf::Batch(rows);
         }
         if sub.memory.is_some_and(|limit| self.free.len() as u64 * BYTES_PER_FREE > limit) {
             return Leaf::Stopped;
