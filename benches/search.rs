@@ -38,7 +38,7 @@ fn solve(c: &mut Criterion) {
     let mut group = c.benchmark_group("solve");
     group.sample_size(20);
     let (fading, shared) = (ChannelModel::Rayleigh, ChannelModel::Shared);
-    for (solver, family, channel, requests) in [
+    for (method, family, channel, requests) in [
         (Method::Flat, Family::Binding, fading, 100),
         (Method::Flat, Family::Binding, fading, 500),
         (Method::Flat, Family::Binding, fading, 10_000),
@@ -52,11 +52,51 @@ fn solve(c: &mut Criterion) {
     ] {
         let instance = instance(family, channel, requests);
         let family = if family == Family::Paper { "paper" } else { "binding" };
-        let name = format!("{solver}/{family}/{}", if channel == shared { "shared" } else { "fading" });
+        let channel = if channel == shared { "shared" } else { "fading" };
         group.throughput(Throughput::Elements(requests));
-        group.bench_with_input(BenchmarkId::new(name, requests), &instance, |b, instance| {
-            b.iter(|| Solver::new(solver).solve(black_box(instance)));
+        // Parallel where there is something to share out.
+        let threads: &[usize] = if method == Method::Flat && requests >= 100_000 { &[1, 2] } else { &[1] };
+        for &threads in threads {
+            let solver = Solver::new(method).threads(threads).unwrap();
+            let name = format!("{method}/{family}/{channel}/threads-{threads}");
+            group.bench_with_input(BenchmarkId::new(name, requests), &instance, |b, instance| {
+                b.iter(|| solver.solve(black_box(instance)));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Many cells in one call.
+fn solve_many(c: &mut Criterion) {
+    const CELLS: u64 = 1_000;
+    let cell = |seed| {
+        let generator = Generator::new(Spec { requests: 500, seed, ..Spec::new(Family::Binding) }).unwrap();
+        Problem::new(generator.scenario(), &generator.requests().unwrap()).unwrap().instance
+    };
+    let cells: Vec<Instance> = (1..=CELLS).map(cell).collect();
+    let mut group = c.benchmark_group("solve_many");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(CELLS));
+    for threads in [1, 2] {
+        let solver = Solver::new(Method::Flat).threads(threads).unwrap();
+        group.bench_function(format!("500 requests/threads-{threads}/{CELLS}"), |b| {
+            b.iter(|| solver.solve_many(black_box(&cells)));
         });
+    }
+    group.finish();
+}
+
+/// The paper's tree without pruning: paths checked and nodes visited a second.
+fn exhaustive(c: &mut Criterion) {
+    let instance = instance(Family::Paper, ChannelModel::Shared, 60);
+    let solver = Solver::new(Method::Algorithm1 { prune: false });
+    let work = solver.solve(&instance).work;
+    let mut group = c.benchmark_group("exhaustive");
+    group.sample_size(10);
+    for (what, count) in [("nodes", work.nodes), ("paths", work.paths_checked)] {
+        group.throughput(Throughput::Elements(count));
+        group.bench_function(format!("{what}/60"), |b| b.iter(|| solver.solve(black_box(&instance))));
     }
     group.finish();
 }
@@ -84,5 +124,5 @@ fn verify(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, bound_pass, solve, sort, verify);
+criterion_group!(benches, bound_pass, solve, sort, solve_many, exhaustive, verify);
 criterion_main!(benches);

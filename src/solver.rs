@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::backend::Cpu;
+use crate::backend::{Backend, Cpu};
 use crate::baseline;
 use crate::certificate::{Solution, Work};
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::rank::Ranked;
-use crate::search::flat::{self, Run, Told, Workspace};
-use crate::search::{Clock, Limits, Observer, algorithm1, brute_force, exhaustive, prove};
+use crate::search::flat::{self, Run, Workspace};
+use crate::search::{Clock, Limits, Observer, Told, algorithm1, brute_force, exhaustive, prove};
 
 /// The schedulers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -132,6 +132,11 @@ impl Solver {
     #[must_use]
     pub fn observer(self, observer: Observer) -> Self {
         Solver { observer: Some(observer), ..self }
+    }
+
+    /// The name of the backend that it runs on.
+    pub fn backend(&self) -> &'static str {
+        Cpu { pool: None }.name()
     }
 
     /// What it does.

@@ -5,8 +5,6 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
-
 use common::shapes::{Room, Shape};
 use common::{Channel, Rng, largest_batch, random_epoch, random_instance};
 use dftsp::certificate::Status;
@@ -14,7 +12,6 @@ use dftsp::generate::{Family, Generator, Lengths, Spec};
 use dftsp::instance::{Capacity, Columns, Instance, MAX_SUM, Problem};
 use dftsp::outcome::{Outcome, Provenance};
 use dftsp::scenario::Padding;
-use dftsp::search::Limits;
 use dftsp::solver::{Method, Solver};
 use dftsp::verify::{self, Claim};
 use dftsp::workload::synthesis::ChannelModel;
@@ -183,36 +180,6 @@ fn outcomes_of_random_epochs_verify() {
         proven_sizes[kind] += optimum;
     }
     assert!(proven_sizes.iter().all(|&sum| sum > 1000), "the epochs are too scarce to test anything: {proven_sizes:?}");
-}
-
-/// However little time there is, the exact solvers give a batch and a bound at least as good as the greedy ones, in
-/// time.
-#[test]
-fn time_limits_are_kept_and_cost_neither_batch_nor_bound() {
-    for (padding, requests) in [(Padding::Fixed(512), 20_000), (Padding::Longest, 5_000), (Padding::None, 20_000)] {
-        for lengths in [Lengths::paper(), Lengths::Continuous] {
-            let base = Spec { requests, padding, seed: 3, ..Spec::new(Family::Binding) };
-            let generator = Generator::new(Spec { lengths, ..base }).unwrap();
-            let instance = Problem::new(generator.scenario(), &generator.requests().unwrap()).unwrap().instance;
-            let greedy = [Method::ShortestFirst, Method::FirstCome, Method::EarliestDeadline]
-                .map(|solver| Solver::new(solver).solve(&instance));
-            let bound = greedy.iter().map(|s| s.certificate.bound).min().unwrap();
-            for (limit, solver) in [(0.0, Method::Flat), (0.3, Method::Flat), (0.3, Method::Algorithm1 { prune: true })]
-            {
-                let start = Instant::now();
-                let limits = Limits::time(Duration::from_secs_f64(limit));
-                let solution = Solver::new(solver).limits(limits).solve(&instance);
-                // Generous: what is kept is the order of magnitude, on a machine that does other things too.
-                assert!(start.elapsed().as_secs_f64() < limit + 5.0, "{solver} {padding:?}: {:?}", start.elapsed());
-                assert!(solution.rows.len() >= greedy[0].rows.len(), "{solver} {padding:?}");
-                if solver == Method::Flat {
-                    assert!(solution.certificate.bound <= bound, "{solver} {padding:?} {limit}");
-                    assert!(greedy.iter().all(|s| s.rows.len() <= solution.rows.len()), "{solver} {padding:?}");
-                }
-                assert_eq!(verify::proof::check(&instance, &solution.certificate, None, |_, _| Ok(())), Ok(()));
-            }
-        }
-    }
 }
 
 /// Few kinds of requests and very many of each: what a shared channel gives.

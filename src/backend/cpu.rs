@@ -6,8 +6,11 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::Backend;
-use crate::bound::condense::{Buckets, Condensed, LANES, Region, Survey, View};
+use crate::bound::condense::Condensed;
+use crate::bound::region::Region;
 use crate::bound::simplex::Column;
+use crate::bound::survey::{LANES, Survey};
+use crate::bound::view::{Buckets, View};
 use crate::search::Clock;
 use crate::tree::{Item, Tree, Walk, Walked};
 

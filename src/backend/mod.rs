@@ -8,8 +8,11 @@ mod cpu;
 
 pub(crate) use cpu::Cpu;
 
-use crate::bound::condense::{Buckets, Condensed, LANES, Region, Survey, View};
+use crate::bound::condense::Condensed;
+use crate::bound::region::Region;
 use crate::bound::simplex::Column;
+use crate::bound::survey::{LANES, Survey};
+use crate::bound::view::{Buckets, View};
 use crate::search::Clock;
 use crate::tree::{Item, Tree, Walk, Walked};
 

@@ -18,227 +18,12 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::Multipliers;
+use super::approach::{NEAR, approach};
+use super::classify::{EMPTY_CELL, Part};
+use super::region::{CORE, FATE, PRICE_ERROR, Region, TAKEN};
 use super::simplex::{Column, Simplex, dot};
-use crate::instance::{Columns, Instance};
+use super::view::{Buckets, MAX_BUCKETS, View, part_size};
 use crate::rank::{COMPUTE, Left, RESOURCES};
-
-/// Requests of an instance, evenly spread: one in `stride`, in blocks that fill a cache line, with so much less of every
-/// capacity.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct View<'i> {
-    pub columns: &'i Columns,
-    capacity: [u64; COMPUTE],
-    stride: usize,
-}
-
-/// Rows next to each other in a sample: a cache line of each column.
-const BLOCK_ROWS: usize = 8;
-
-impl<'i> View<'i> {
-    pub fn new(instance: &'i Instance, stride: usize) -> Self {
-        let c = instance.capacity();
-        let capacity = [c.uplink, c.downlink, c.kv_tokens].map(|c| c / stride as u64);
-        View { columns: instance.columns(), capacity, stride }
-    }
-
-    /// The number of requests looked at.
-    pub fn len(&self) -> usize {
-        // Whole blocks but for the last.
-        let (rows, period) = (self.columns.request.len(), BLOCK_ROWS * self.stride);
-        rows / period * BLOCK_ROWS + (rows % period).min(BLOCK_ROWS)
-    }
-
-    /// The row of the instance behind an index of the view.
-    #[inline]
-    pub fn row(&self, index: u32) -> u32 {
-        self.at(index as usize) as u32
-    }
-
-    #[inline]
-    fn at(&self, index: usize) -> usize {
-        index / BLOCK_ROWS * BLOCK_ROWS * self.stride + index % BLOCK_ROWS
-    }
-
-    #[inline]
-    pub fn cost(&self, index: usize) -> [u64; RESOURCES] {
-        let (c, row) = (self.columns, self.at(index));
-        [c.uplink[row], c.downlink[row], c.kv_tokens[row], c.compute[row]]
-    }
-
-    #[inline]
-    pub fn budget(&self, index: usize) -> u64 {
-        self.columns.budget[self.at(index)]
-    }
-}
-
-/// Multipliers near a center, in coordinates in which all directions count alike.
-///
-/// Resources may be nearly proportional to each other (KV tokens and compute, say), and then the best prices of each
-/// alone are ill-defined although the price of every request is well-defined. So distance is measured by what it does
-/// to prices: with Σ a aᵀ = L Lᵀ over typical requests, y = L⁻¹ a and c = Lᵀ λ, λ·a = c·y, and the y of typical
-/// requests have unit variance in all directions. The region is all that is within a cube |c' − c| ≤ width of the line
-/// between two λ: one on either side of the best deadline, where often the memory binds before it and the deadline
-/// after it. There the price of a request stays within width·Σ|y| of those at the ends.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Region {
-    /// L⁻¹, lower triangular, for costs in their own units.
-    whiten: [Column; RESOURCES],
-    /// Lᵀ, upper triangular, for λ per unit.
-    color: [Column; RESOURCES],
-    ends: [Column; 2],
-    width: f64,
-}
-
-/// Float prices near 1 are this exact and more: L is kept from being singular, so that |y| < 10⁵ |a| and sums of four
-/// products err by less than 10⁻¹⁵ times that.
-const PRICE_ERROR: f64 = 1e-8;
-
-impl Region {
-    /// Within `width` of the line between two λ, as the prices of `costs` see it.
-    pub fn between(ends: [Column; 2], width: f64, costs: &[[u64; RESOURCES]]) -> Self {
-        // Requests of an ordinary price are typical.
-        let real = |cost: &[u64; RESOURCES]| cost.map(|c| c as f64);
-        let typical = || costs.iter().map(real).filter(|a| dot(a, &ends[0]) < 2.0);
-        let mut mean = [0.0; RESOURCES];
-        let mut count = 0.0;
-        for a in typical() {
-            (0..RESOURCES).for_each(|r| mean[r] += a[r]);
-            count += 1.0;
-        }
-        let unit = mean.map(|sum| if sum > 0.0 { count / sum } else { 1.0 });
-        let mut moment = [[0.0; RESOURCES]; RESOURCES];
-        for a in typical() {
-            for i in 0..RESOURCES {
-                (0..=i).for_each(|j| moment[i][j] += a[i] * unit[i] * a[j] * unit[j] / count);
-            }
-        }
-        (0..RESOURCES).for_each(|r| moment[r][r] = moment[r][r] * (1.0 + 1e-9) + 1e-9);
-        // Cholesky, then the inverse of the triangle by columns.
-        let mut l = [[0.0; RESOURCES]; RESOURCES];
-        for i in 0..RESOURCES {
-            for j in 0..=i {
-                let rest: f64 = moment[i][j] - (0..j).map(|k| l[i][k] * l[j][k]).sum::<f64>();
-                l[i][j] = if i == j { rest.max(1e-10).sqrt() } else { rest / l[j][j] };
-            }
-        }
-        let mut inverse = [[0.0; RESOURCES]; RESOURCES];
-        for j in 0..RESOURCES {
-            inverse[j][j] = 1.0 / l[j][j];
-            for i in j + 1..RESOURCES {
-                inverse[i][j] = -(j..i).map(|k| l[i][k] * inverse[k][j]).sum::<f64>() / l[i][i];
-            }
-        }
-        let mut region = Region {
-            whiten: std::array::from_fn(|i| std::array::from_fn(|r| inverse[i][r] * unit[r])),
-            color: std::array::from_fn(|j| std::array::from_fn(|r| l[r][j] / unit[r])),
-            ends,
-            width,
-        };
-        region.ends = ends.map(|lambda| region.coordinates(&lambda));
-        region
-    }
-
-    fn coordinates(&self, lambda: &Column) -> Column {
-        self.color.map(|row| dot(&row, lambda))
-    }
-
-    /// Whether λ is inside.
-    pub fn holds(&self, m: &Multipliers) -> bool {
-        let c = self.coordinates(&m.to_real());
-        let width = self.width * (1.0 - 1e-9);
-        // The part of the line, from 0 to 1, that is near enough in every coordinate.
-        let (mut from, mut to) = (0.0f64, 1.0f64);
-        for j in 0..RESOURCES {
-            let (start, run) = (c[j] - self.ends[0][j], self.ends[1][j] - self.ends[0][j]);
-            if run == 0.0 {
-                if start.abs() > width {
-                    return false;
-                }
-            } else {
-                let (a, b) = ((start - width) / run, (start + width) / run);
-                from = from.max(a.min(b));
-                to = to.min(a.max(b));
-            }
-        }
-        from <= to
-    }
-
-    /// Whether a request is taken, left, or neither for every λ inside.
-    #[inline]
-    fn fate(&self, a: &Column) -> u16 {
-        let w = &self.whiten;
-        let y = [
-            w[0][0] * a[0],
-            w[1][0] * a[0] + w[1][1] * a[1],
-            w[2][0] * a[0] + w[2][1] * a[1] + w[2][2] * a[2],
-            dot(&w[3], a),
-        ];
-        let prices = [dot(&self.ends[0], &y), dot(&self.ends[1], &y)];
-        let (least, most) = (prices[0].min(prices[1]), prices[0].max(prices[1]));
-        let reach = self.width * (y[0].abs() + y[1].abs() + y[2].abs() + y[3].abs());
-        if most + reach <= 1.0 - PRICE_ERROR {
-            TAKEN
-        } else if least - reach >= 1.0 + PRICE_ERROR * (1.0 + most) {
-            LEFT
-        } else {
-            CORE
-        }
-    }
-}
-
-/// What becomes of a request near λ: the two low bits of its tag.
-const LEFT: u16 = 0;
-const TAKEN: u16 = 1;
-const CORE: u16 = 2;
-const FATE: u16 = 3;
-
-/// Buckets of budgets: 0 holds the loosest. Monotone in the budget, which is all that correctness asks of it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Buckets {
-    least: u64,
-    factor: f64,
-    count: usize,
-}
-
-/// At most so many buckets; a tag of 16 bits holds a bucket and a fate.
-const MAX_BUCKETS: usize = 4096;
-/// Requests per bucket aimed at.
-const PER_BUCKET: usize = 32;
-
-impl Buckets {
-    /// For `requests` requests with budgets mostly between `least` and `most`.
-    pub fn new(least: u64, most: u64, requests: usize) -> Self {
-        let count = (requests / PER_BUCKET).clamp(1, MAX_BUCKETS);
-        Buckets { least, factor: count as f64 / (most.saturating_sub(least) as f64 + 1.0), count }
-    }
-
-    #[inline]
-    fn of(&self, budget: u64) -> usize {
-        // Conversion, product and rounding are monotone; `as` saturates.
-        let up = (budget.saturating_sub(self.least) as f64 * self.factor) as usize;
-        self.count - 1 - up.min(self.count - 1)
-    }
-}
-
-/// The sums of one bucket.
-#[derive(Debug, Clone, Copy)]
-struct Cell {
-    requests: u32,
-    taken: u32,
-    core: u32,
-    least: u64,
-    most: u64,
-    sums: [u64; RESOURCES],
-}
-
-const EMPTY_CELL: Cell = Cell { requests: 0, taken: 0, core: 0, least: u64::MAX, most: 0, sums: [0; RESOURCES] };
-
-/// What one thread makes of its range of requests.
-#[derive(Debug, Clone, Default)]
-struct Part {
-    cells: Vec<Cell>,
-    core: Vec<u32>,
-}
 
 /// A range of deadlines, and everything before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,7 +40,7 @@ pub(crate) struct Segment {
     /// How many requests of the core are among the first `last`.
     pub core_end: u32,
     /// The bucket behind it; none for a run of equal budgets.
-    bucket: Option<u16>,
+    pub(super) bucket: Option<u16>,
 }
 
 impl Segment {
@@ -268,7 +53,7 @@ impl Segment {
 /// See the module documentation. Memory is reused from one instance to the next.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Condensed {
-    capacity: [u64; COMPUTE],
+    pub(super) capacity: [u64; COMPUTE],
     /// 1/capacity for linear programs; for compute, 1/(the largest budget).
     scale: Column,
     /// Where bounds and relaxations hold; everywhere without one.
@@ -308,7 +93,8 @@ pub(crate) enum Relaxed {
 
 /// Cores of at most this many requests are not searched for kinds.
 const FEW: usize = 2048;
-/// There are kinds if there are so many requests to each on average.
+/// There are kinds if there are not more than this, and so many requests to each on average.
+const MAX_KINDS: usize = 1024;
 const REQUESTS_PER_KIND: usize = 4;
 
 impl Condensed {
@@ -483,7 +269,7 @@ impl Condensed {
 
     /// The costs of the core, once its order is known.
     fn fill(&mut self, view: &View<'_>) {
-        self.capacity = view.capacity;
+        self.capacity = view.capacity();
         let most = self.segments.first().map_or(1, |s| s.most);
         let c = self.capacity;
         self.scale = [c[0], c[1], c[2], most].map(|b| 1.0 / b.max(1) as f64);
@@ -502,7 +288,7 @@ impl Condensed {
 
     /// Tells kinds apart, and gives up when there are too many.
     fn find_kinds(&mut self) {
-        let most = self.cost.len() / REQUESTS_PER_KIND;
+        let most = MAX_KINDS.min(self.cost.len() / REQUESTS_PER_KIND);
         let mut known: HashMap<[u64; RESOURCES], u32> = HashMap::new();
         for (i, cost) in self.cost.iter().enumerate() {
             let next = self.kinds.len() as u32;
@@ -721,158 +507,8 @@ impl Condensed {
     }
 }
 
-/// The reduced costs of all requests at a few λ, summed by bucket of budgets.
-///
-/// In floats: a price errs relatively by less than 2⁻⁵⁰, so the positive parts of 2³⁰ requests by less than 2⁻²⁰ in
-/// all, and the bound made of them is raised by more ([`Survey::MARGIN`]). Parts are the same on any number of threads,
-/// and so are the sums.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Survey {
-    parts: Vec<Vec<[f64; LANES]>>,
-}
-
-/// So many λ are surveyed at once.
-pub(crate) const LANES: usize = 4;
-
-impl Survey {
-    /// In requests.
-    const MARGIN: f64 = 1e-5;
-
-    /// Sums the positive reduced costs at each λ. False if `stop` said so.
-    pub fn measure(
-        &mut self,
-        view: &View<'_>,
-        buckets: &Buckets,
-        lambda: &[Column; LANES],
-        parallel: bool,
-        stop: &(impl Fn() -> bool + Sync),
-    ) -> bool {
-        let n = view.len();
-        let size = part_size(n);
-        self.parts.resize_with(n.div_ceil(size), Vec::new);
-        // By resource, so that lanes are next to each other.
-        let by_resource: [[f64; LANES]; RESOURCES] = std::array::from_fn(|r| lambda.map(|lambda| lambda[r]));
-        let work = |(at, sums): (usize, &mut Vec<[f64; LANES]>)| {
-            sums.clear();
-            sums.resize(buckets.count, [0.0; LANES]);
-            let end = n.min((at + 1) * size);
-            for start in (at * size..end).step_by(BLOCK) {
-                if stop() {
-                    return false;
-                }
-                for index in start..end.min(start + BLOCK) {
-                    let real = view.cost(index).map(|c| c as i64 as f64);
-                    let sum = &mut sums[buckets.of(view.budget(index))];
-                    for lane in 0..LANES {
-                        let price = by_resource[0][lane] * real[0]
-                            + by_resource[1][lane] * real[1]
-                            + by_resource[2][lane] * real[2]
-                            + by_resource[3][lane] * real[3];
-                        sum[lane] += (1.0 - price).max(0.0);
-                    }
-                }
-            }
-            true
-        };
-        if !parallel || self.parts.len() <= 1 {
-            self.parts.iter_mut().enumerate().map(work).all(|done| done)
-        } else {
-            use rayon::prelude::*;
-            self.parts.par_iter_mut().enumerate().map(work).all(|done| done)
-        }
-    }
-
-    /// Calls `each` with every listed segment that is a bucket, and the bound of lane `lane` on it.
-    pub fn bounds(&self, condensed: &Condensed, lane: usize, lambda: &Column, mut each: impl FnMut(usize, u64)) {
-        let (mut gained, mut at) = (0.0, 0);
-        let c = condensed.capacity.map(|c| c as f64);
-        let fixed = lambda[0] * c[0] + lambda[1] * c[1] + lambda[2] * c[2];
-        for (i, segment) in condensed.segments.iter().enumerate() {
-            let Some(bucket) = segment.bucket else { continue };
-            while at <= bucket as usize {
-                gained += self.parts.iter().map(|part| part[at][lane]).sum::<f64>();
-                at += 1;
-            }
-            let bound = fixed + lambda[COMPUTE] * segment.most as f64 + gained;
-            each(i, ((bound * (1.0 + 1e-12) + Survey::MARGIN) as u64).min(u64::from(segment.last)));
-        }
-    }
-}
-
-/// The requests of one part. The number of parts does not depend on the number of threads.
-fn part_size(requests: usize) -> usize {
-    const PARTS: usize = 8;
-    requests.div_ceil(PARTS).max(BLOCK)
-}
-
 /// The most requests of the core that are looked at beyond those that the relaxation takes.
 const FILL: usize = 512;
-
-/// About this many columns are near enough to λ to enter a narrowed linear program.
-const NEAR: usize = 1024;
-
-/// λ near the best one for many columns: rounds of a linear program over those with a reduced cost near 0, the others
-/// taken or left as its sign says, each round around the λ of the one before.
-fn approach(
-    columns: &[Column],
-    limit: Column,
-    warm: Column,
-    simplex: &mut Simplex,
-    near: &mut Vec<Column>,
-    stop: &dyn Fn() -> bool,
-) -> Column {
-    const ROUNDS: usize = 8;
-    let bound = |y: &Column| dot(&limit, y) + columns.iter().map(|a| (1.0 - dot(a, y)).max(0.0)).sum::<f64>();
-    let mut y = warm;
-    let mut best = bound(&y);
-    let mut wanted = NEAR;
-    for _ in 0..ROUNDS {
-        if stop() {
-            break;
-        }
-        // The width that about so many are within, from a sample.
-        let every = (columns.len() / NEAR).max(1);
-        let mut sizes = [0.0; 2 * NEAR];
-        let mut sampled = 0;
-        for a in columns.iter().step_by(every).take(2 * NEAR) {
-            sizes[sampled] = (1.0 - dot(a, &y)).abs();
-            sampled += 1;
-        }
-        let nth = (wanted / every).min(sampled - 1);
-        let width = *sizes[..sampled].select_nth_unstable_by(nth, f64::total_cmp).1;
-        near.clear();
-        let mut left = limit;
-        for a in columns {
-            let reduced = 1.0 - dot(a, &y);
-            if reduced.abs() <= width {
-                near.push(*a);
-            } else if reduced > 0.0 {
-                (0..RESOURCES).for_each(|r| left[r] -= a[r]);
-            }
-        }
-        if left.iter().any(|&room| room < 0.0) {
-            // The prices are too low: what they take for certain does not fit.
-            y = y.map(|price| price * (1.0 + width));
-            best = bound(&y);
-            wanted *= 2;
-            continue;
-        }
-        let next = simplex.maximise(near, None, left, y, stop);
-        let midway: Column = std::array::from_fn(|r| (y[r] + next[r]) / 2.0);
-        match [next, midway].into_iter().map(|y| (bound(&y), y)).find(|&(b, _)| b < best) {
-            Some((b, lower)) => {
-                let gain = best - b;
-                (best, y) = (b, lower);
-                if gain < 0.01 {
-                    break;
-                }
-            }
-            None if near.len() >= columns.len() / 2 => break,
-            None => wanted *= 4,
-        }
-    }
-    y
-}
 
 /// Working memory of [`Condensed::round`].
 #[derive(Debug, Clone, Default)]
@@ -881,81 +517,4 @@ pub(crate) struct Rounding {
     pub chosen: Vec<u32>,
     others: Vec<(f64, u32)>,
     wanted: Vec<u32>,
-}
-
-impl Cell {
-    fn add(&mut self, other: &Cell) {
-        self.requests += other.requests;
-        self.taken += other.taken;
-        self.core += other.core;
-        self.least = self.least.min(other.least);
-        self.most = self.most.max(other.most);
-        (0..RESOURCES).for_each(|r| self.sums[r] += other.sums[r]);
-    }
-}
-
-/// Requests between two looks at the clock.
-const BLOCK: usize = 1 << 14;
-
-impl Part {
-    /// Classifies `tags.len()` requests from index `from` on.
-    fn classify(
-        &mut self,
-        view: &View<'_>,
-        from: usize,
-        tags: &mut [u16],
-        region: &Region,
-        buckets: &Buckets,
-        stop: &impl Fn() -> bool,
-    ) -> bool {
-        self.cells.clear();
-        self.cells.resize(buckets.count, EMPTY_CELL);
-        self.core.clear();
-        for (block, tags) in tags.chunks_mut(BLOCK).enumerate() {
-            if stop() {
-                return false;
-            }
-            let (start, end) = (from + block * BLOCK, from + block * BLOCK + tags.len());
-            let c = view.columns;
-            if view.stride == 1 {
-                let costs = c.uplink[start..end].iter().zip(&c.downlink[start..end]).zip(&c.kv_tokens[start..end]);
-                let costs = costs.zip(&c.compute[start..end]).zip(&c.budget[start..end]);
-                let requests = costs.map(|((((&u, &w), &k), &c), &e)| ([u, w, k, c], e));
-                self.block(start, requests, tags, region, buckets);
-            } else {
-                let requests = (start..end).map(|index| (view.cost(index), view.budget(index)));
-                self.block(start, requests, tags, region, buckets);
-            }
-        }
-        true
-    }
-
-    #[inline]
-    fn block(
-        &mut self,
-        start: usize,
-        requests: impl Iterator<Item = ([u64; RESOURCES], u64)>,
-        tags: &mut [u16],
-        region: &Region,
-        buckets: &Buckets,
-    ) {
-        for ((cost, budget), (tag, index)) in requests.zip(tags.iter_mut().zip(start..)) {
-            // At most 2⁶², and from signed numbers the conversion is one instruction.
-            let real = cost.map(|c| c as i64 as f64);
-            let bucket = buckets.of(budget);
-            let cell = &mut self.cells[bucket];
-            cell.requests += 1;
-            cell.least = cell.least.min(budget);
-            cell.most = cell.most.max(budget);
-            let fate = region.fate(&real);
-            if fate == TAKEN {
-                cell.taken += 1;
-                (0..RESOURCES).for_each(|r| cell.sums[r] += cost[r]);
-            } else if fate == CORE {
-                cell.core += 1;
-                self.core.push(index as u32);
-            }
-            *tag = (bucket << 2) as u16 | fate;
-        }
-    }
 }

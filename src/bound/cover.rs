@@ -4,8 +4,9 @@
 //! list, and what bounded it is kept for the certificate.
 
 use super::Multipliers;
-use super::condense::{Condensed, Relaxed, Segment, Survey};
+use super::condense::{Condensed, Relaxed, Segment};
 use super::simplex::{Column, Simplex};
+use super::survey::Survey;
 use crate::certificate::{Certificate, Covered, Exhausted, Section};
 
 /// What is known about a listed segment.
@@ -219,7 +220,14 @@ impl Cover {
             self.closed.push(Closed { first: s.first, last: s.last, state });
         }
         self.state.clear();
-        self.closed.sort_unstable_by_key(|c| (c.first, c.last));
+        // A segment that was listed again is closed twice: the better bound comes first, and is enough.
+        self.closed.sort_unstable_by_key(|c| (c.first, c.state.bound, c.last));
+        let mut next = 1;
+        self.closed.retain(|c| {
+            let new = c.last >= next;
+            next = next.max(c.last + 1);
+            new
+        });
         let mut section = Section { padded, covered: Vec::new(), exhausted: Vec::new() };
         let mut searched_since = true;
         for c in &self.closed {

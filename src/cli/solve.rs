@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
     let solution = solver.solve(&problem.instance);
     let seconds = start.elapsed().as_secs_f64();
-    let made = Provenance { solver: method.to_string(), backend: "cpu".to_string(), seconds };
+    let made = Provenance { solver: method.to_string(), backend: solver.backend().to_string(), seconds };
     let outcome = Outcome::new(&input.scenario, &input.requests, &problem, solution, made)?;
     let result = match args.format {
         Format::Text => text::to_text(&outcome, &input.requests, &input.about),

@@ -12,12 +12,15 @@
 use std::time::Duration;
 
 use super::leaf::{Leaf, Leaves, Subproblem};
-use super::{Clock, Observer, Progress, lengths};
+use super::{Clock, Told, lengths};
 use crate::backend::Backend;
 use crate::bound::Multipliers;
-use crate::bound::condense::{Buckets, Condensed, LANES, Region, Rounding, Survey, View};
+use crate::bound::condense::{Condensed, Rounding};
 use crate::bound::cover::{Cover, join};
+use crate::bound::region::Region;
 use crate::bound::simplex::{Column, Simplex};
+use crate::bound::survey::{LANES, Survey};
+use crate::bound::view::{Buckets, View};
 use crate::certificate::{Section, Solution, Work};
 use crate::instance::Instance;
 use crate::rank::RESOURCES;
@@ -114,7 +117,7 @@ impl Drive<'_> {
         let (first, last) = self.ws.sample.budgets();
         self.buckets = Buckets::new(last * stride as u64, first * stride as u64, n);
         self.ws.sample_cover.reset(&self.ws.sample, FRACTION);
-        let mut ends = self.peak([0.0; RESOURCES], FIRST_PEAKS);
+        let (mut ends, _) = self.peak([0.0; RESOURCES], FIRST_PEAKS);
         self.ws.far.clear();
         self.ws.far.extend(self.ws.sample_cover.multipliers().iter().skip(1));
         let mut seen = view.len();
@@ -125,23 +128,37 @@ impl Drive<'_> {
                 return ends;
             }
             let view = View::new(self.instance, stride);
-            let region = Region::between(ends, width(seen), &self.ws.sample.cost);
-            if !self.backend.classify(&mut self.ws.sample, &view, region, self.buckets, self.clock) {
-                return ends;
+            let mut reach = 1.5 * width(seen);
+            // The prices of the smaller sample told what is typical; this one is condensed until λ stays inside.
+            let costs = self.ws.sample.cost.clone();
+            loop {
+                let region = Region::between(ends, reach, &costs);
+                if reach > MAX_WIDTH {
+                    self.ws.sample.sort(&view);
+                } else if !self.backend.classify(&mut self.ws.sample, &view, region, self.buckets, self.clock) {
+                    return ends;
+                }
+                self.ws.sample_cover.reset(&self.ws.sample, FRACTION);
+                for lambda in ends {
+                    self.ws.sample_cover.add(&self.ws.sample, Multipliers::from_real(lambda));
+                }
+                if !self.ws.sample.is_whole() {
+                    self.survey(&view, true);
+                }
+                let (found, inside) = self.peak(ends[0], PEAKS);
+                if inside || self.ws.sample.is_whole() || self.clock.look() {
+                    ends = found;
+                    break;
+                }
+                reach *= 2.0;
             }
             seen = view.len();
-            self.ws.sample_cover.reset(&self.ws.sample, FRACTION);
-            for lambda in ends {
-                self.ws.sample_cover.add(&self.ws.sample, Multipliers::from_real(lambda));
-            }
-            self.survey(&view, true);
-            ends = self.peak(ends[0], PEAKS);
         }
     }
 
     /// Solves linear programs of the sample until the best deadline is known, or `most` were; and then those of the
-    /// deadlines a little before and after it, whose λ are returned.
-    fn peak(&mut self, mut lambda: Column, most: usize) -> [Column; 2] {
+    /// deadlines a little before and after it, whose λ are returned; and whether all of them were inside the region.
+    fn peak(&mut self, mut lambda: Column, most: usize) -> ([Column; 2], bool) {
         let ws = &mut *self.ws;
         let clock = &*self.clock;
         let mut best = 0;
@@ -154,21 +171,23 @@ impl Drive<'_> {
             self.work.bound_passes += 1;
             match ws.sample_cover.solve(&mut ws.sample, worst, lambda, &mut ws.simplex, &|| clock.over()) {
                 Ok(better) => lambda = better,
-                Err(better) => {
-                    lambda = better.unwrap_or(lambda);
-                    break;
-                }
+                Err(_) => return ([lambda; 2], false),
             }
         }
-        let Some(d) = ws.sample.segments.get(best).map(|s| s.last) else { return [lambda; 2] };
-        [d - d / 64, d + d / 64].map(|d| {
+        let Some(d) = ws.sample.segments.get(best).map(|s| s.last) else { return ([lambda; 2], false) };
+        let mut inside = true;
+        let ends = [d - d / 64, d + d / 64].map(|d| {
             let segment = ws.sample.segments.partition_point(|s| s.last < d).min(ws.sample.segments.len() - 1);
             self.work.bound_passes += 1;
             match ws.sample_cover.solve(&mut ws.sample, segment, lambda, &mut ws.simplex, &|| clock.over()) {
-                Ok(end) | Err(Some(end)) => end,
-                Err(None) => lambda,
+                Ok(end) => end,
+                Err(_) => {
+                    inside = false;
+                    lambda
+                }
             }
-        })
+        });
+        (ends, inside)
     }
 
     /// Bounds every bucket by the λ of the first sample that are not in the region. False if the time is over.
@@ -263,6 +282,14 @@ impl Drive<'_> {
 
     fn search(&mut self, mut ends: [Column; 2]) -> bool {
         let mut lambda = ends[0];
+        if self.instance.len() > SORTED && self.goal == Goal::Batch {
+            // A first batch at once: what is worth its price at the λ of the samples, as far as it fits.
+            let ws = &mut *self.ws;
+            if let Some((worst, _)) = ws.cover.worst() {
+                ws.condensed.relax(worst, lambda, &mut ws.simplex, &|| true);
+                self.round(worst, lambda);
+            }
+        }
         loop {
             let target = match self.goal {
                 Goal::Batch => self.target(),
@@ -321,7 +348,7 @@ impl Drive<'_> {
     /// Tells of a larger batch and a lower bound.
     fn tell(&mut self, bound: u64) {
         if self.told.is_some() && self.goal == Goal::Batch {
-            if self.best.size > self.told.as_ref().map_or(0, |told| told.size) {
+            if self.best.size > self.told.as_ref().map_or(0, |told| told.size()) {
                 self.settle();
             }
             if let Some(told) = &mut self.told {
@@ -382,7 +409,7 @@ fn replace_nearer(ends: &mut [Column; 2], found: Column) {
 
 /// How far λ may lie from the λ of a sample.
 fn width(sample: usize) -> f64 {
-    1.5 / (sample as f64).sqrt()
+    2.0 / (sample as f64).sqrt()
 }
 
 /// What a solve works with: its clock, its memory, its threads, and whom it tells.
@@ -392,36 +419,6 @@ pub(crate) struct Run<'a> {
     pub backend: &'a dyn Backend,
     pub memory: Option<u64>,
     pub told: Option<Told>,
-}
-
-/// An observer, and what it was told.
-#[derive(Debug)]
-pub(crate) struct Told {
-    observer: Observer,
-    size: u64,
-    bound: u64,
-}
-
-impl Told {
-    pub fn new(observer: &Observer) -> Self {
-        Told { observer: observer.clone(), size: 0, bound: u64::MAX }
-    }
-
-    /// Tells of a batch, if it is larger than any before.
-    pub fn incumbent(&mut self, rows: &[u32]) {
-        if rows.len() as u64 > self.size {
-            self.size = rows.len() as u64;
-            self.observer.tell(Progress::Incumbent { rows });
-        }
-    }
-
-    /// Tells of a bound, if it is lower than any before.
-    pub fn bound(&mut self, bound: u64) {
-        if bound < self.bound {
-            self.bound = bound;
-            self.observer.tell(Progress::Bound { bound });
-        }
-    }
 }
 
 /// What the search of an additive instance gives.

@@ -6,7 +6,8 @@
 use super::Clock;
 use crate::backend::Backend;
 use crate::bound::Multipliers;
-use crate::bound::condense::{Condensed, Segment, View};
+use crate::bound::condense::{Condensed, Segment};
+use crate::bound::view::View;
 use crate::certificate::Work;
 use crate::rank::{Left, RESOURCES};
 use crate::tree::{Builder, Free, Item, Tree, Walk, Walked};

@@ -29,14 +29,17 @@ pub(crate) fn solve(instance: &Instance, run: &mut Run<'_>) -> Solution {
     let lengths = instance.prompt_lengths();
     let mut search =
         Search { instance, lengths: &lengths, best: Vec::new(), work: Work::default(), solved: Vec::new() };
-    search.probe(run);
     let mut sections: Vec<(u64, Section)> = Vec::new();
     let mut open = BinaryHeap::new();
     let mut settled = Vec::new();
-    if !lengths.is_empty() {
-        let (bound, section) = search.relax(0, lengths.len() - 1, run);
+    if let Some(longest) = lengths.len().checked_sub(1) {
+        // A batch first, then a bound, then better batches.
+        let proof = search.solve(longest, run);
+        search.solved.push((longest, proof));
+        let (bound, section) = search.relax(0, longest, run);
         open.push(Range { bound, high: lengths.len() - 1, low: 0, section: 0 });
         sections.push((bound, section));
+        search.probe(run);
     }
     while let Some(range) = open.pop() {
         if let Some(told) = &mut run.told {

@@ -84,6 +84,41 @@ impl fmt::Debug for Observer {
     }
 }
 
+/// An observer, and what it was told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    observer: Observer,
+    size: u64,
+    bound: u64,
+}
+
+impl Told {
+    pub fn new(observer: &Observer) -> Self {
+        Told { observer: observer.clone(), size: 0, bound: u64::MAX }
+    }
+
+    /// The size of the largest batch told of.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Tells of a batch, if it is larger than any before.
+    pub fn incumbent(&mut self, rows: &[u32]) {
+        if rows.len() as u64 > self.size {
+            self.size = rows.len() as u64;
+            self.observer.tell(Progress::Incumbent { rows });
+        }
+    }
+
+    /// Tells of a bound, if it is lower than any before.
+    pub fn bound(&mut self, bound: u64) {
+        if bound < self.bound {
+            self.bound = bound;
+            self.observer.tell(Progress::Bound { bound });
+        }
+    }
+}
+
 /// A running clock.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock {

@@ -16,8 +16,8 @@ pub(crate) mod lengths;
 mod limits;
 pub(crate) mod prove;
 
-pub(crate) use limits::Clock;
 pub use limits::{Cancel, Limits, Observer, Progress};
+pub(crate) use limits::{Clock, Told};
 
 use crate::certificate::{Solution, Work};
 use crate::instance::Instance;

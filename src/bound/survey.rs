@@ -1,0 +1,84 @@
+//! Bounds at λ far from the region: for deadlines far from the best one.
+
+use super::condense::Condensed;
+use super::simplex::Column;
+use super::view::{BLOCK, Buckets, View, part_size};
+use crate::rank::{COMPUTE, RESOURCES};
+
+/// The reduced costs of all requests at a few λ, summed by bucket of budgets.
+///
+/// In floats: a price errs relatively by less than 2⁻⁵⁰, so the positive parts of 2³⁰ requests by less than 2⁻²⁰ in
+/// all, and the bound made of them is raised by more ([`Survey::MARGIN`]). Parts are the same on any number of threads,
+/// and so are the sums.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Survey {
+    parts: Vec<Vec<[f64; LANES]>>,
+}
+
+/// So many λ are surveyed at once.
+pub(crate) const LANES: usize = 4;
+
+impl Survey {
+    /// In requests.
+    const MARGIN: f64 = 1e-5;
+
+    /// Sums the positive reduced costs at each λ. False if `stop` said so.
+    pub fn measure(
+        &mut self,
+        view: &View<'_>,
+        buckets: &Buckets,
+        lambda: &[Column; LANES],
+        parallel: bool,
+        stop: &(impl Fn() -> bool + Sync),
+    ) -> bool {
+        let n = view.len();
+        let size = part_size(n);
+        self.parts.resize_with(n.div_ceil(size), Vec::new);
+        // By resource, so that lanes are next to each other.
+        let by_resource: [[f64; LANES]; RESOURCES] = std::array::from_fn(|r| lambda.map(|lambda| lambda[r]));
+        let work = |(at, sums): (usize, &mut Vec<[f64; LANES]>)| {
+            sums.clear();
+            sums.resize(buckets.count, [0.0; LANES]);
+            let end = n.min((at + 1) * size);
+            for start in (at * size..end).step_by(BLOCK) {
+                if stop() {
+                    return false;
+                }
+                for index in start..end.min(start + BLOCK) {
+                    let real = view.cost(index).map(|c| c as i64 as f64);
+                    let sum = &mut sums[buckets.of(view.budget(index))];
+                    for lane in 0..LANES {
+                        let price = by_resource[0][lane] * real[0]
+                            + by_resource[1][lane] * real[1]
+                            + by_resource[2][lane] * real[2]
+                            + by_resource[3][lane] * real[3];
+                        sum[lane] += (1.0 - price).max(0.0);
+                    }
+                }
+            }
+            true
+        };
+        if !parallel || self.parts.len() <= 1 {
+            self.parts.iter_mut().enumerate().map(work).all(|done| done)
+        } else {
+            use rayon::prelude::*;
+            self.parts.par_iter_mut().enumerate().map(work).all(|done| done)
+        }
+    }
+
+    /// Calls `each` with every listed segment that is a bucket, and the bound of lane `lane` on it.
+    pub fn bounds(&self, condensed: &Condensed, lane: usize, lambda: &Column, mut each: impl FnMut(usize, u64)) {
+        let (mut gained, mut at) = (0.0, 0);
+        let c = condensed.capacity.map(|c| c as f64);
+        let fixed = lambda[0] * c[0] + lambda[1] * c[1] + lambda[2] * c[2];
+        for (i, segment) in condensed.segments.iter().enumerate() {
+            let Some(bucket) = segment.bucket else { continue };
+            while at <= bucket as usize {
+                gained += self.parts.iter().map(|part| part[at][lane]).sum::<f64>();
+                at += 1;
+            }
+            let bound = fixed + lambda[COMPUTE] * segment.most as f64 + gained;
+            each(i, ((bound * (1.0 + 1e-12) + Survey::MARGIN) as u64).min(u64::from(segment.last)));
+        }
+    }
+}
