@@ -209,7 +209,8 @@ impl Checker {
         if kinds > MAX_OPEN {
             return fail(format!("deadline {d} leaves {kinds} kinds of requests undecided, too many to check"));
         }
-        let mut search = Exhaust { checker: self, may: &may, least: least_needs(&may), steps: 0 };
+        let alike = may.len() - may.iter().rev().take_while(|m| Some(m.2) == may.last().map(|last| last.2)).count();
+        let mut search = Exhaust { checker: self, may: &may, alike, least: least_needs(&may), steps: 0 };
         search.any(Node { at: 0, need, room, regret, took: true })
     }
 }
@@ -217,6 +218,8 @@ impl Checker {
 struct Exhaust<'c> {
     checker: &'c Checker,
     may: &'c [(u128, bool, Cost)],
+    /// From here on they are all equal.
+    alike: usize,
     least: Vec<Vec<Cost>>,
     steps: u64,
 }
@@ -245,6 +248,17 @@ impl Exhaust<'_> {
                 return Ok(true);
             }
             let Some(&(loss, wanted, cost)) = self.may.get(node.at) else { continue };
+            if node.at >= self.alike {
+                // Which of equal ones are taken makes no difference, only how many.
+                let rest = self.may.len() - node.at;
+                let against = if wanted { rest.saturating_sub(node.need) } else { node.need };
+                let fits = |r: usize| node.need as u128 * u128::from(cost[r]) <= u128::from(node.room[r]);
+                let loss = (against as u128).saturating_mul(loss);
+                if node.need <= rest && loss <= node.regret && (0..RESOURCES).all(fits) {
+                    return Ok(true);
+                }
+                continue;
+            }
             if self.may.len() - node.at < node.need || !self.cheapest_fit(node.at, node.need, &node.room) {
                 continue;
             }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod hard;
 pub mod shapes;
 
 use dftsp::instance::{Capacity, Columns, Instance};

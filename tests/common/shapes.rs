@@ -20,7 +20,7 @@ pub enum Costs {
     OneDominates,
     /// KV tokens, compute and downlink are multiples of one length.
     Collinear,
-    /// From 2⁰ to the largest that the sums allow, evenly spread over magnitudes.
+    /// From one to a million, evenly spread over magnitudes.
     Magnitudes,
     /// Most requests cost 1, one in a thousand costs a thousand times as much.
     HeavyTails,
@@ -174,7 +174,7 @@ impl Shape {
                     let length = 1 + rng.below(512);
                     [1 + rng.below(1 << 20), 7 * length, length, 12_345_678 * length]
                 }
-                Costs::Magnitudes => std::array::from_fn(|_| rng.magnitude(1.0, (1u64 << 62) as f64) as u64),
+                Costs::Magnitudes => std::array::from_fn(|_| rng.magnitude(1.0, 1e6) as u64),
                 Costs::HeavyTails => {
                     let scale = if rng.below(1000) == 0 { 1000 } else { 1 };
                     std::array::from_fn(|_| scale * (1 + rng.below(3) / 2))
