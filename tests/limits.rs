@@ -59,20 +59,21 @@ fn time_limits_are_hard_under_load() {
             for limit_ms in [0.0, 2.0, 10.0, 60.0] {
                 let limit = Duration::from_secs_f64(limit_ms / 1e3);
                 let solver = Solver::new(Method::Flat).threads(threads).unwrap().limits(Limits::time(limit));
+                let allowed = limit + Duration::from_millis(5).max(limit / 100);
                 let mut least = Duration::MAX;
                 under_load(|| {
-                    for _ in 0..6 {
+                    for _ in 0..60 {
                         let start = Instant::now();
                         let solution = solver.solve(&instance);
                         least = least.min(start.elapsed());
                         check(&instance, &solution);
                         assert!(!solution.rows.is_empty());
+                        if least <= allowed {
+                            break;
+                        }
                     }
                 });
-                let over = least.saturating_sub(limit);
-                let allowed = Duration::from_millis(5).max(limit / 100);
-                // Tests are not compiled with all optimisations.
-                assert!(over <= 2 * allowed, "{requests} {padding:?}, {threads} threads: {least:?} for {limit:?}");
+                assert!(least <= allowed, "{requests} {padding:?}, {threads} threads: {least:?} for {limit:?}");
             }
         }
     }
@@ -128,12 +129,15 @@ fn a_memory_limit_ends_the_search_and_not_the_program() {
     }
 }
 
+/// Batches and bounds, as they were told.
+type Told = (Vec<Vec<u32>>, Vec<u64>);
+
 /// Batches grow, bounds shrink, and the last of each are the answer.
 #[test]
 fn an_observer_is_told_of_every_step() {
     for (requests, padding) in [(200, Padding::None), (20_000, Padding::Fixed(512)), (2_000, Padding::Longest)] {
         let instance = instance(requests, padding, Lengths::Continuous);
-        let told: Arc<Mutex<(Vec<Vec<u32>>, Vec<u64>)>> = Arc::default();
+        let told: Arc<Mutex<Told>> = Arc::default();
         let seen = Arc::clone(&told);
         let observer = Observer::new(move |progress| match progress {
             Progress::Incumbent { rows } => seen.lock().unwrap().0.push(rows.to_vec()),

@@ -81,8 +81,8 @@ impl Region {
         let width = self.width * (1.0 - 1e-9);
         // The part of the line, from 0 to 1, that is near enough in every coordinate.
         let (mut from, mut to) = (0.0f64, 1.0f64);
-        for j in 0..RESOURCES {
-            let (start, run) = (c[j] - self.ends[0][j], self.ends[1][j] - self.ends[0][j]);
+        for ((c, first), second) in c.iter().zip(self.ends[0]).zip(self.ends[1]) {
+            let (start, run) = (c - first, second - first);
             if run == 0.0 {
                 if start.abs() > width {
                     return false;
