@@ -4,8 +4,6 @@
 //! of size z inside F_d, the first d ranks, under the budget e_d of rank d − 1. Among equal budgets only the last d
 //! matters: its F_d holds the others' and its budget is theirs.
 
-use std::collections::HashMap;
-
 use crate::instance::{Instance, Usage};
 
 /// The number of resources: uplink, downlink, KV tokens, compute.
@@ -26,16 +24,7 @@ pub struct Ranked {
     capacity: [u64; COMPUTE],
     /// The values of d that end a run of equal budgets, ascending.
     run_ends: Vec<u32>,
-    /// The distinct costs, in order of their first rank, if there are few; else none.
-    kinds: Vec<[u64; RESOURCES]>,
-    /// The kind of each rank; empty if there are many.
-    kind: Vec<u16>,
 }
-
-/// At most this many distinct costs are told apart as kinds, and at most one for this many requests. With more,
-/// requests are (nearly) all different.
-const MAX_KINDS: usize = 1024;
-const REQUESTS_PER_KIND: usize = 4;
 
 impl Ranked {
     /// Sorts `instance`, which must have additive costs (see [`Instance::padded`]).
@@ -50,33 +39,7 @@ impl Ranked {
         let cost = [gather(&c.uplink), gather(&c.downlink), gather(&c.kv_tokens), gather(&c.compute)];
         let capacity = instance.capacity();
         let capacity = [capacity.uplink, capacity.downlink, capacity.kv_tokens];
-        let mut ranked = Ranked { cost, budget, capacity, run_ends, rows, kinds: Vec::new(), kind: Vec::new() };
-        ranked.find_kinds();
-        ranked
-    }
-
-    /// Tells kinds apart, and gives up at the first too many: after a thousand requests where all differ.
-    fn find_kinds(&mut self) {
-        let most = MAX_KINDS.min(self.len() / REQUESTS_PER_KIND);
-        let mut known: HashMap<[u64; RESOURCES], u16> = HashMap::new();
-        for rank in 0..self.len() {
-            let cost = self.cost(rank);
-            let next = self.kinds.len();
-            let kind = *known.entry(cost).or_insert(next as u16);
-            if kind as usize == next {
-                if next == most {
-                    (self.kinds, self.kind) = (Vec::new(), Vec::new());
-                    return;
-                }
-                self.kinds.push(cost);
-            }
-            self.kind.push(kind);
-        }
-    }
-
-    /// The distinct costs among all ranks with the kind of each rank, if there are few kinds.
-    pub fn kinds(&self) -> Option<(&[[u64; RESOURCES]], &[u16])> {
-        (!self.kinds.is_empty()).then_some((&self.kinds[..], &self.kind[..]))
+        Ranked { cost, budget, capacity, run_ends, rows }
     }
 
     /// The number of ranks.
