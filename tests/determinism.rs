@@ -55,7 +55,8 @@ fn large() -> Vec<Instance> {
     let mut instances = Vec::new();
     for padding in PADDINGS {
         for lengths in [Lengths::paper(), Lengths::Continuous] {
-            let sizes: &[u64] = if padding == Padding::Longest { &[300, 2_000] } else { &[1_000, 1_100, 9_000, 80_000] };
+            let sizes: &[u64] =
+                if padding == Padding::Longest { &[300, 2_000] } else { &[1_000, 1_100, 9_000, 80_000] };
             for &requests in sizes {
                 let lengths = lengths.clone();
                 instances.push(instance(Spec { requests, lengths, padding, ..Spec::new(Family::Binding) }));

@@ -8,7 +8,7 @@ mod common;
 use common::shapes::{Room, Shape};
 use common::{Channel, Rng, largest_batch, random_epoch, random_instance};
 use dftsp::certificate::Status;
-use dftsp::generate::{Family, Generator, Lengths, Spec};
+use dftsp::generate::{Family, Generator, Spec};
 use dftsp::instance::{Capacity, Columns, Instance, MAX_SUM, Problem};
 use dftsp::outcome::{Outcome, Provenance};
 use dftsp::scenario::Padding;
