@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut macro_cell = Cell::new(400, 1)?;
     let mut small_cells = (2..10).map(|seed| Cell::new(60, seed)).collect::<Result<Vec<_>, _>>()?;
     for epoch in 0..EPOCHS {
-        // The last batches are wanted at once: whoever throws the switch gets the best that is known by then.
+        // Thrown in the middle of a search, the switch gives the best batch by then; thrown before, a greedy one.
         if epoch == EPOCHS - 1 {
             shutdown.cancel();
         }
