@@ -67,7 +67,7 @@ impl Leaves {
             return Leaf::Stopped;
         }
         let free = std::mem::take(&mut self.free);
-        self.search_tree(free, need, left, loss, backend, clock, work)
+        self.search_tree(free, need, left, loss, sub.multipliers, backend, clock, work)
     }
 
     /// Fills in the free requests and those taken for certain; returns what these leave, and the loss that a batch may
@@ -183,6 +183,7 @@ impl Leaves {
         need: usize,
         left: [u64; RESOURCES],
         loss: u64,
+        m: &Multipliers,
         backend: &dyn Backend,
         clock: &mut Clock,
         work: &mut Work,
@@ -193,6 +194,9 @@ impl Leaves {
             return first;
         }
         self.builder.add_floors(&mut tree);
+        if !tree.add_lanes(m.to_real()) {
+            return Leaf::Empty;
+        }
         let mut walk = Walk::default();
         let mut items: Vec<Item> = Item::root(&tree).into_iter().collect();
         // Level by level, until there are enough: their order is that of the paths below them.

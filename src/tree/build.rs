@@ -1,7 +1,7 @@
 //! From free requests to groups and tables.
 
 use super::radio::Radio;
-use super::{Entry, Floor, Group, Tree};
+use super::{Entry, Floor, Group, LANES, NO_BUDGET, Tree};
 use crate::rank::RESOURCES;
 
 /// A request that λ leaves undecided.
@@ -35,7 +35,7 @@ impl Builder {
         free.sort_unstable_by_key(|f| (f.cost[2], f.cost[3], std::cmp::Reverse(f.gain), f.cost, f.row));
         let classes = free.chunk_by(|a, b| a.cost[2..] == b.cost[2..]).count();
         let by_class = classes * REQUESTS_PER_CLASS <= free.len() && !self.is_chained(&free);
-        let mut tree = Tree { needs: vec![need], left, loss, ..Tree::default() };
+        let mut tree = Tree { needs: vec![need], left, loss: first_lane(loss, NO_BUDGET), ..Tree::default() };
         if by_class {
             let mut groups: Vec<Vec<Free>> =
                 free.chunk_by(|a, b| a.cost[2..] == b.cost[2..]).map(<[Free]>::to_vec).collect();
@@ -52,7 +52,8 @@ impl Builder {
 
     /// The tree that settles an open path of `tree`: the chains of each class, of which `counts[k]` are needed.
     pub fn settle(&mut self, tree: &Tree, counts: &[u32]) -> Tree {
-        let mut chained = Tree { needs: counts.to_vec(), left: tree.left, loss: tree.loss, ..Tree::default() };
+        let loss = first_lane(tree.loss[0], NO_BUDGET);
+        let mut chained = Tree { needs: counts.to_vec(), left: tree.left, loss, ..Tree::default() };
         for (part, group) in tree.groups.iter().enumerate() {
             let class = &tree.free[group.first as usize..(group.first + group.len) as usize];
             let mut groups = self.chains(class);
@@ -131,6 +132,13 @@ impl Builder {
     }
 }
 
+/// Losses at the first λ only.
+fn first_lane(first: u64, others: u64) -> [u64; LANES] {
+    let mut lanes = [others; LANES];
+    lanes[0] = first;
+    lanes
+}
+
 /// Whether `a` needs no more of any resource than `b`.
 fn dominates(a: &Free, b: &Free) -> bool {
     (0..RESOURCES).all(|r| a.cost[r] <= b.cost[r])
@@ -155,19 +163,19 @@ impl Tree {
         }
         let natural: i64 = requests.iter().map(|f| f.gain.max(0)).sum();
         let (mut gained, mut cost) = (0i64, [0u64; RESOURCES]);
-        self.entries.push(Entry { loss: natural as u64, cost });
+        self.entries.push(Entry { loss: first_lane(natural as u64, 0), cost });
         for (v, f) in requests.iter().enumerate() {
             gained += f.gain;
             cost[0] += least[0][v];
             cost[1] += least[1][v];
             cost[2] += f.cost[2];
             cost[3] += f.cost[3];
-            self.entries.push(Entry { loss: (natural - gained) as u64, cost });
+            self.entries.push(Entry { loss: first_lane((natural - gained) as u64, 0), cost });
         }
         let entries = &self.entries[entry as usize..];
         let start = self.order.len();
         self.order.extend(0..=requests.len() as u32);
-        self.order[start..].sort_unstable_by_key(|&v| (entries[v as usize].loss, v));
+        self.order[start..].sort_unstable_by_key(|&v| (entries[v as usize].loss[0], v));
         self.free.extend_from_slice(requests);
     }
 }

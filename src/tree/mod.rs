@@ -25,10 +25,14 @@
 //! **Floors.** Whatever groups k, k + 1, … contribute to a path, m requests of them lose at least what the m with the
 //! largest r lose, and need at least the sum of the m cheapest, resource by resource.
 //!
+//! **Several λ.** Losses and δ are those of any λ, so a large tree counts them at a few at once (`lanes`), and a prefix is
+//! dead if one of its budgets is overdrawn.
+//!
 //! Counts of a group are tried in the order of their loss, so that the first path is the relaxation's own; paths are
 //! numbered in that order, and the lowest-numbered feasible one is the answer, on any backend.
 
 mod build;
+mod lanes;
 mod radio;
 mod walk;
 
@@ -55,14 +59,23 @@ pub(crate) struct Group {
 /// What a count of a group means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
-    /// Its loss against the group's best count.
-    loss: u64,
+    /// Its loss against the group's best count, at each λ.
+    loss: [u64; LANES],
     /// What it needs: exactly in a chain; in a class the KV tokens and the compute exactly, and of the bands the least.
     cost: [u64; RESOURCES],
 }
 
-/// The least loss and costs of so many requests from a group on.
-type Floor = Entry;
+/// Losses are counted at so many λ: at the first alone, until a tree turns out large.
+const LANES: usize = 8;
+/// The budget of a lane that is not used.
+const NO_BUDGET: u64 = u64::MAX >> 1;
+
+/// The least loss, at the first λ, and the least costs of so many requests from a group on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Floor {
+    loss: u64,
+    cost: [u64; RESOURCES],
+}
 
 /// See the module documentation.
 #[derive(Debug, Clone, Default)]
@@ -78,8 +91,8 @@ pub(crate) struct Tree {
     part_ends: Vec<u32>,
     /// What the decided requests leave.
     left: [u64; RESOURCES],
-    /// The loss that a batch may have.
-    loss: u64,
+    /// The loss that a batch may have, at each λ.
+    loss: [u64; LANES],
     /// The free requests, in the order of the groups, and in each in the order of dominance or reduced cost.
     free: Vec<Free>,
     /// Directions for the radio, if groups are classes.

@@ -2,7 +2,7 @@
 
 use super::build::Builder;
 use super::radio::Verdict;
-use super::{Group, Tree};
+use super::{Group, LANES, Tree};
 use crate::rank::RESOURCES;
 
 /// A prefix of counts, and what it leaves: plain data, numbered by its place in a list.
@@ -11,7 +11,7 @@ pub(crate) struct Item {
     counts: Vec<u32>,
     need: u32,
     left: [u64; RESOURCES],
-    loss: u64,
+    loss: [u64; LANES],
 }
 
 /// What a walk did.
@@ -63,15 +63,16 @@ impl Item {
         let mut children = Vec::new();
         for &count in &tree.order[group.entry as usize..=(group.entry + group.len) as usize] {
             let entry = &tree.entries[(group.entry + count) as usize];
-            if entry.loss > self.loss {
+            if entry.loss[0] > self.loss[0] {
                 break;
             }
             walk.nodes += 1;
             let Some(need) = tree.need_after(k, self.need, count) else { continue };
             let Some(left) = subtract(&self.left, &entry.cost) else { continue };
+            let Some(loss) = subtract(&self.loss, &entry.loss) else { continue };
             let mut counts = self.counts.clone();
             counts.push(count);
-            let child = Item { counts, need, left, loss: self.loss - entry.loss };
+            let child = Item { counts, need, left, loss };
             if child.viable(tree) {
                 children.push(child);
             }
@@ -80,12 +81,19 @@ impl Item {
     }
 
     fn viable(&self, tree: &Tree) -> bool {
-        tree.viable(self.counts.len(), self.need, &self.left, self.loss)
+        tree.viable(self.counts.len(), self.need, &self.left, self.loss[0])
     }
 }
 
-fn subtract(left: &[u64; RESOURCES], cost: &[u64; RESOURCES]) -> Option<[u64; RESOURCES]> {
-    (0..RESOURCES).all(|r| cost[r] <= left[r]).then(|| std::array::from_fn(|r| left[r] - cost[r]))
+/// What is left of each, if all of it is there. Without branches: lanes are many.
+#[inline]
+fn subtract<const N: usize>(left: &[u64; N], cost: &[u64; N]) -> Option<[u64; N]> {
+    let mut short = false;
+    let rest = std::array::from_fn(|i| {
+        short |= cost[i] > left[i];
+        left[i].wrapping_sub(cost[i])
+    });
+    (!short).then_some(rest)
 }
 
 /// One level of the walk.
@@ -95,7 +103,7 @@ struct Level {
     next: u32,
     need: u32,
     left: [u64; RESOURCES],
-    loss: u64,
+    loss: [u64; LANES],
 }
 
 impl Tree {
@@ -149,7 +157,7 @@ impl Tree {
             stack[k].next += 1;
             let count = if closes { need } else { self.order[(group.entry + next) as usize] };
             let entry = &self.entries[(group.entry + count) as usize];
-            if entry.loss > loss {
+            if entry.loss[0] > loss[0] {
                 // Counts come by loss: the rest lose more.
                 stack[k].next = group.len + 1;
                 continue;
@@ -160,8 +168,8 @@ impl Tree {
             }
             let Some(need) = self.need_after(k, need, count) else { continue };
             let Some(left) = subtract(&left, &entry.cost) else { continue };
-            let loss = loss - entry.loss;
-            if !self.viable(k + 1, need, &left, loss) {
+            let Some(loss) = subtract(&loss, &entry.loss) else { continue };
+            if !self.viable(k + 1, need, &left, loss[0]) {
                 continue;
             }
             counts[k] = count;
