@@ -111,15 +111,24 @@ impl Checker {
         // budget.
         let ends: Vec<usize> = (1..=n).filter(|&d| d == n || self.requests[d].0 != self.requests[d - 1].0).collect();
         let mut proven = vec![false; n + 1];
-        for c in &section.covered {
+        // One pass for each λ, over all the ranges that it covers.
+        let mut covered = section.covered.clone();
+        covered.sort_by_key(|c| (c.multipliers.one_bits(), c.multipliers.lambda(), c.first));
+        for ranges in covered.chunk_by(|a, b| a.multipliers == b.multipliers) {
             in_time(self.end)?;
-            let (first, last) = (c.first as usize, c.last as usize);
-            if first < 1 || first > last || last > n {
-                return fail(format!("there are no deadlines {first} to {last}"));
+            let mut ds = Vec::new();
+            for c in ranges {
+                let (first, last) = (c.first as usize, c.last as usize);
+                if first < 1 || first > last || last > n {
+                    return fail(format!("there are no deadlines {first} to {last}"));
+                }
+                let from = ends.partition_point(|&d| d < first);
+                let to = ends.partition_point(|&d| d <= last);
+                ds.extend_from_slice(&ends[from..to]);
             }
-            let from = ends.partition_point(|&d| d < first);
-            let to = ends.partition_point(|&d| d <= last);
-            self.cover(&c.multipliers, &ends[from..to], &mut proven)?;
+            // Ranges of one λ may overlap.
+            ds.sort_unstable();
+            self.cover(&ranges[0].multipliers, &ds, &mut proven)?;
         }
         for e in &section.exhausted {
             in_time(self.end)?;
