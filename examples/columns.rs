@@ -28,9 +28,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let capacity = Capacity { uplink: uplink.parse()?, downlink: downlink.parse()?, kv_tokens: kv_tokens.parse()? };
     let instance = Instance::new(read(&fs::read_to_string(path)?)?, capacity)?;
     let solver = Solver::new(Method::Flat).limits(Limits::time(Duration::try_from_secs_f64(limit)?));
-    let start = Instant::now();
-    let solution = solver.solve(&instance);
-    let seconds = start.elapsed().as_secs_f64();
+    let timed = || {
+        let start = Instant::now();
+        let solution = solver.solve(&instance);
+        (start.elapsed().as_secs_f64(), solution)
+    };
+    // What takes less than a second runs three times, and the best counts: the rule of all peers.
+    let (mut seconds, solution) = timed();
+    if seconds < 1.0 {
+        (0..2).for_each(|_| seconds = seconds.min(timed().0));
+    }
     // Rows that no batch can hold were dropped.
     let batch: Vec<u32> = solution.rows.iter().map(|&row| instance.columns().request[row as usize]).collect();
     let (size, bound) = (solution.rows.len(), solution.certificate.bound);

@@ -26,7 +26,7 @@ use crate::instance::Instance;
 use crate::rank::RESOURCES;
 
 /// Instances up to this size are sorted whole.
-const SORTED: usize = 1024;
+const SORTED: usize = 2048;
 /// The size of the first sample, at least.
 const SAMPLE: usize = 1024;
 /// A sample of one request in so many is large enough.
