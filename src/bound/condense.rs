@@ -480,17 +480,26 @@ impl Condensed {
         // What does not fit beside these will not fit beside more.
         others.retain(|&(_, place)| left.fits(&self.cost[place as usize]));
         let by_price = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-        if others.len() > FILL {
-            others.select_nth_unstable_by(FILL, by_price);
-            others.truncate(FILL);
-        }
-        others.sort_unstable_by(by_price);
-        for &(_, place) in others.iter() {
-            let cost = &self.cost[place as usize];
-            if left.fits(cost) {
-                left.take(cost);
-                chosen.push(place);
+        // The nearest first; and as long as nearly all of them fit, the next ones.
+        let mut from = 0;
+        loop {
+            let to = others.len().min(from + FILL.max(from));
+            if to < others.len() {
+                others[from..].select_nth_unstable_by(to - from, by_price);
             }
+            others[from..to].sort_unstable_by(by_price);
+            let before = chosen.len();
+            for &(_, place) in &others[from..to] {
+                let cost = &self.cost[place as usize];
+                if left.fits(cost) {
+                    left.take(cost);
+                    chosen.push(place);
+                }
+            }
+            if to == others.len() || chosen.len() - before < (to - from) / 2 {
+                break;
+            }
+            from = to;
         }
         Some(u64::from(segment.taken) + chosen.len() as u64)
     }
@@ -507,7 +516,7 @@ impl Condensed {
     }
 }
 
-/// The most requests of the core that are looked at beyond those that the relaxation takes.
+/// So many requests of the core are looked at beyond those that the relaxation takes, and more while they fit.
 const FILL: usize = 512;
 
 /// Working memory of [`Condensed::round`].

@@ -11,6 +11,8 @@ use crate::rank::RESOURCES;
 
 /// Reduced costs and pivots below this are taken for zero. Rows are scaled to a capacity of 1.
 const TINY: f64 = 1e-11;
+/// Prices this near to 1 are taken for 1 where the simplex starts.
+const TIE: f64 = 1e-6;
 /// How many candidates one pricing of all columns yields.
 const CANDIDATES: usize = 64;
 
@@ -87,7 +89,18 @@ impl Simplex {
         if warm.iter().any(|&m| m > 0.0) {
             for (j, column) in columns.iter().enumerate() {
                 let all = self.upper(j);
-                if dot(column, &warm) < 1.0 - 1e-6 && (0..RESOURCES).all(|r| all * column[r] <= left[r]) {
+                if dot(column, &warm) < 1.0 - TIE && (0..RESOURCES).all(|r| all * column[r] <= left[r]) {
+                    (0..RESOURCES).for_each(|r| left[r] -= all * column[r]);
+                    self.at_upper[j] = true;
+                }
+            }
+            // And of those that are just worth it, what still fits: there may be very many of them.
+            for (j, column) in columns.iter().enumerate() {
+                let all = self.upper(j);
+                if !self.at_upper[j]
+                    && (dot(column, &warm) - 1.0).abs() <= TIE
+                    && (0..RESOURCES).all(|r| all * column[r] <= left[r])
+                {
                     (0..RESOURCES).for_each(|r| left[r] -= all * column[r]);
                     self.at_upper[j] = true;
                 }

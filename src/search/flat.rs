@@ -134,6 +134,9 @@ impl Drive<'_> {
             loop {
                 let region = Region::between(ends, reach, &costs);
                 if reach > MAX_WIDTH {
+                    if !self.clock.allows(Duration::from_nanos(view.len() as u64 * SORT_NANOSECONDS)) {
+                        return ends;
+                    }
                     self.ws.sample.sort(&view);
                 } else if !self.backend.classify(&mut self.ws.sample, &view, region, self.buckets, self.clock) {
                     return ends;
@@ -269,6 +272,9 @@ impl Drive<'_> {
         // What is known before anything is.
         self.ws.condensed.whole(&self.view);
         self.ws.cover.reset(&self.ws.condensed, 0);
+        if many && !self.fits(self.instance.len() as u64 * BYTES_PER_REQUEST + BUCKET_BYTES) {
+            return false;
+        }
         let ends = if many { self.locate() } else { [[0.0; RESOURCES]; 2] };
         if self.clock.look() && many || !self.condense(ends) {
             return false;

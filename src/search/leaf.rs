@@ -110,7 +110,9 @@ impl Leaves {
         }
         // Losses in units small enough to add up: rounded down, and the budget up.
         let bits = u128::BITS - budget.leading_zeros();
-        let shift = m.one_bits().saturating_sub(40).max(bits.saturating_sub(60));
+        let count_bits = usize::BITS - found.len().leading_zeros();
+        // Each is at most the budget, and so many of them add up to less than 2⁶².
+        let shift = m.one_bits().saturating_sub(40).max((bits + count_bits).saturating_sub(61));
         free.extend(found.into_iter().filter(|(_, cost, _)| left.fits(cost)).map(|(row, cost, gain)| {
             let size = (gain.unsigned_abs() >> shift) as i64;
             Free { row, cost, gain: if gain < 0 { -size } else { size } }
@@ -199,12 +201,21 @@ impl Leaves {
         }
         let mut walk = Walk::default();
         let mut items: Vec<Item> = Item::root(&tree).into_iter().collect();
-        // Level by level, until there are enough: their order is that of the paths below them.
+        // Level by level, until there are enough: their order is that of the paths below them, however deep they are.
         for _ in 0..tree.levels() {
-            if items.len() >= ITEMS || clock.look() {
+            if items.len() >= ITEMS || !items.iter().any(|item| item.divisible(&tree)) {
                 break;
             }
-            items = items.iter().flat_map(|item| item.expand(&tree, &mut walk)).collect();
+            let mut next = Vec::with_capacity(2 * items.len());
+            for (at, item) in items.iter().enumerate() {
+                let enough = next.len() + (items.len() - at) >= 4 * ITEMS || clock.look();
+                if enough || !item.divisible(&tree) {
+                    next.push(item.clone());
+                } else {
+                    next.extend(item.expand(&tree, &mut walk));
+                }
+            }
+            items = next;
         }
         work.work_items += items.len() as u64;
         count(work, &walk);

@@ -36,7 +36,7 @@ pub(super) enum Verdict {
 }
 
 /// Prices are in units of 2^-SHIFT of the weights' product: small enough to add up any number of them.
-const SHIFT: u32 = 24;
+const SHIFT: u32 = 30;
 
 impl Radio {
     /// Sorts the classes of `tree` in every direction.
@@ -44,6 +44,9 @@ impl Radio {
         let stride = tree.entries.len();
         let mut radio = Radio { directions: Vec::new(), limits: Vec::new(), tables: Vec::new(), stride };
         let middle = DIRECTIONS / 2;
+        // A band with room for all counts as if they filled it: weights are then those of what is needed.
+        let all = tree.free.iter().fold([0, 0], |sum, f| [sum[0] + f.cost[0], sum[1] + f.cost[1]]);
+        let room = [tree.left[0].min(all[0]), tree.left[1].min(all[1])];
         for at in 0..DIRECTIONS {
             // From the middle outwards: balanced directions decide most.
             let at = if at % 2 == 0 { middle + at / 2 } else { middle - at.div_ceil(2) };
@@ -51,7 +54,7 @@ impl Radio {
             let share = [libm::cos(angle).max(0.0), libm::sin(angle).max(0.0)];
             // As parts of what is left; below 2⁶⁰ whatever the angle.
             let weight: [u64; 2] =
-                std::array::from_fn(|r| (share[r] * (1u64 << 60) as f64 / (tree.left[r] as f64 + 1.0)) as u64);
+                std::array::from_fn(|r| (share[r] * (1u64 << 60) as f64 / (room[r] as f64 + 1.0)) as u64);
             radio.push(tree, weight);
         }
         radio
@@ -74,7 +77,6 @@ impl Radio {
 
     /// Tests a path of counts.
     pub fn test(&self, tree: &Tree, counts: &[u32]) -> Verdict {
-        let mut verdict = Verdict::Open;
         for (j, &limit) in self.limits.iter().enumerate() {
             let table = &self.tables[j * self.stride..];
             let (mut sum, mut bands) = (0, [0, 0]);
@@ -86,12 +88,11 @@ impl Radio {
             if sum > limit {
                 return Verdict::Dead;
             }
-            if verdict == Verdict::Open && bands[0] <= tree.left[0] && bands[1] <= tree.left[1] {
-                verdict = Verdict::Fits(j);
-                break;
+            if bands[0] <= tree.left[0] && bands[1] <= tree.left[1] {
+                return Verdict::Fits(j);
             }
         }
-        verdict
+        Verdict::Open
     }
 
     /// The rows of the batch of a path that fits in a direction.

@@ -14,6 +14,9 @@ pub(crate) struct Item {
     loss: [u64; LANES],
 }
 
+/// A prefix is not cut into more than about so many.
+const MAX_CHILDREN: u32 = 256;
+
 /// What a walk did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Walk {
@@ -56,12 +59,24 @@ impl Item {
         item.viable(tree).then_some(item)
     }
 
+    /// Whether it should be cut further: a complete path cannot be, and a group of very many is better walked.
+    pub fn divisible(&self, tree: &Tree) -> bool {
+        tree.groups.get(self.counts.len()).is_some_and(|group| group.len <= MAX_CHILDREN)
+    }
+
     /// Its children, in order.
     pub fn expand(&self, tree: &Tree, walk: &mut Walk) -> Vec<Item> {
         let k = self.counts.len();
         let group = tree.groups[k];
         let mut children = Vec::new();
-        for &count in &tree.order[group.entry as usize..=(group.entry + group.len) as usize] {
+        // The last group of a part takes what is still needed.
+        let closes = group.part_end(tree) == k + 1;
+        if closes && self.need > group.len {
+            return children;
+        }
+        let all = &tree.order[group.entry as usize..=(group.entry + group.len) as usize];
+        let counts = if closes { std::slice::from_ref(&self.need) } else { all };
+        for &count in counts {
             let entry = &tree.entries[(group.entry + count) as usize];
             if entry.loss[0] > self.loss[0] {
                 break;
