@@ -45,10 +45,7 @@ fn assert_solved(instance: &Instance, limit: Duration, gap: u64, context: &dyn D
 const SHAPES: u64 = 450;
 /// What ten seconds do not prove yet, with a gap of one: small whole numbers, few kinds, or costs over six magnitudes,
 /// with all four resources tight at once.
-const OPEN: [u64; 4] = [19, 117, 162, 384];
-/// Proven in a tenth of a second, but checked in twenty: the checker takes requests one by one, and here are a dozen
-/// kinds with thousands of each.
-const UNCHECKED: [u64; 2] = [37, 109];
+const OPEN: [u64; 3] = [117, 162, 384];
 
 /// The shape of a seed, and its instance.
 fn shaped(seed: u64) -> (Shape, Instance) {
@@ -68,15 +65,11 @@ fn shapes(costs: &[Costs]) {
     for seed in (0..SHAPES).filter(|seed| costs.contains(&Shape::COSTS[(seed % 9) as usize])) {
         let (shape, instance) = shaped(seed);
         let (limit, gap) = if OPEN.contains(&seed) { (LIMIT / 20, 1) } else { (LIMIT, 0) };
-        if UNCHECKED.contains(&seed) {
-            assert_solved(&instance, limit, gap, &(seed, shape));
-        } else {
-            assert_proven(&instance, limit, gap, &(seed, shape));
-        }
-        condensed += usize::from(instance.len() > 1024);
+        assert_proven(&instance, limit, gap, &(seed, shape));
+        condensed += usize::from(instance.len() > 2048);
     }
     // The rest lost requests that could not be served alone.
-    assert!(condensed > 20 * costs.len(), "{condensed} instances are large");
+    assert!(condensed > 15 * costs.len(), "{condensed} instances are large");
 }
 
 #[test]

@@ -3,10 +3,11 @@
 //! In: an instance (or an even sample of it) and a [`Region`] of multipliers. Out: [`Condensed`], in which bounds for
 //! every deadline and linear programs cost as much as the few requests that are not certain.
 //!
-//! **Why it is exact.** Let Λ = {λ : low ≤ λ ≤ high}. A request with high·a ≤ 1 has a reduced cost 1 − λ·a ≥ 0 for
-//! every λ ∈ Λ, one with low·a ≥ 1 has a reduced cost ≤ 0 for every λ ∈ Λ. The first kind, *taken*, adds 1 − λ·a to
-//! UB_λ(d): so all of them before d together add (their number) − λ·(the sum of their costs). The second kind adds
-//! nothing. The rest, the *core*, is listed. For λ ∈ Λ that is UB_λ(d) itself, not an estimate of it.
+//! **Why it is exact.** A request whose price λ·a is at most 1 for every λ of the region has a reduced cost 1 − λ·a ≥ 0
+//! throughout; it is *taken*. One whose price is at least 1 throughout adds nothing to any UB_λ(d); it is *left*. So all that
+//! are taken before d add (their number) − λ·(the sum of their costs), which is exact in integers; the rest, the *core*,
+//! is listed. For λ in the region that is UB_λ(d) itself, not an estimate of it. Which requests are taken and left is
+//! decided in floats, with a margin far above their error ([`Region`]).
 //!
 //! **Deadlines in segments.** The axis of deadline budgets is cut into *segments*, loosest first. With e the largest
 //! budget in a segment and F the requests up to its end, λ·(U, W, K, e) + Σ_F max(0, 1 − λ·a) bounds every d in it
@@ -381,6 +382,12 @@ impl Condensed {
         }
     }
 
+    /// All requests of some runs, under the budget of the first: a relaxation of each of them.
+    pub fn span(&self, runs: std::ops::Range<usize>) -> Segment {
+        let (first, last) = (self.segments[runs.start], self.segments[runs.end - 1]);
+        Segment { first: first.first, most: first.most, least: first.least, ..last }
+    }
+
     /// UB_λ at the least deadline of a segment, exactly, in units of 2^-one_bits. λ must be in the region.
     pub fn exact_bound(&self, m: &Multipliers, segment: &Segment) -> u128 {
         let core = self.cost[..segment.core_end as usize].iter();
@@ -389,21 +396,21 @@ impl Condensed {
         m.price(&self.capacities(segment)) + certain + gained
     }
 
-    /// Calls `each` with the rows and costs of all requests before the end of a run that could be free or are taken for
-    /// certain, and with `found`.
-    pub fn each_before<T>(
+    /// Calls `each` with the rows and costs of all requests before the end of a run, the last of which has the budget
+    /// `least`, that could be free or are taken for certain.
+    pub fn each_before(
         &self,
         view: &View<'_>,
         segment: &Segment,
+        least: u64,
         m: &Multipliers,
         budget: u128,
-        mut each: impl FnMut(u32, [u64; RESOURCES], &mut T),
-        found: &mut T,
+        mut each: impl FnMut(u32, [u64; RESOURCES]),
     ) {
         if self.is_whole() {
             let end = segment.core_end as usize;
             for (&index, &cost) in self.index[..end].iter().zip(&self.cost) {
-                each(view.row(index), cost, found);
+                each(view.row(index), cost);
             }
             return;
         }
@@ -413,8 +420,8 @@ impl Condensed {
         for index in 0..view.len() {
             let cost = view.cost(index);
             let price = dot(&cost.map(|c| c as i64 as f64), &real);
-            if price <= most && view.budget(index) >= segment.least {
-                each(view.row(index as u32), cost, found);
+            if price <= most && view.budget(index) >= least {
+                each(view.row(index as u32), cost);
             }
         }
     }

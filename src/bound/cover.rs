@@ -3,6 +3,8 @@
 //! In step with the segments of a [`Condensed`]. A segment whose bound is below the target is *closed*: it leaves the
 //! list, and what bounded it is kept for the certificate.
 
+use std::ops::Range;
+
 use super::Multipliers;
 use super::condense::{Condensed, Relaxed, Segment};
 use super::simplex::{Column, Simplex};
@@ -17,8 +19,9 @@ struct State {
     owner: u32,
     /// The λ of the segment's own linear program, once it was solved: no other bounds its last deadline better.
     solved: Option<u32>,
-    /// No batch of this size exists here: a search says so.
+    /// No batch of this size exists here: a search says so, with the help of a λ.
     refuted: u64,
+    helped: u32,
 }
 
 impl State {
@@ -58,6 +61,7 @@ impl Cover {
             owner: 0,
             solved: None,
             refuted: u64::MAX,
+            helped: 0,
         }));
     }
 
@@ -122,9 +126,19 @@ impl Cover {
         Ok(lambda)
     }
 
-    /// A search found no batch of `size` requests at this segment.
-    pub fn refute(&mut self, segment: usize, size: u64) {
-        self.state[segment].refuted = self.state[segment].refuted.min(size);
+    /// A search found no batch of `size` requests at these segments, with the λ of the first one's linear program.
+    pub fn refute(&mut self, segments: Range<usize>, size: u64) {
+        let helped = self.state[segments.start].solved.unwrap_or(0);
+        for state in &mut self.state[segments] {
+            if size < state.refuted {
+                (state.refuted, state.helped) = (size, helped);
+            }
+        }
+    }
+
+    /// The bound of a segment.
+    pub fn bound_of(&self, segment: usize) -> u64 {
+        self.state[segment].bound()
     }
 
     /// Closes the segments with a bound below `target`; they leave `condensed` too.
@@ -154,20 +168,18 @@ impl Cover {
             let State { bound, owner, .. } = before[at];
             // Only the least deadline of the segment had its own program.
             let solved = before[at].solved.filter(|_| run.last == coarse[at].last);
-            self.state.push(State { bound, owner, solved, refuted: u64::MAX });
+            self.state.push(State { bound, owner, solved, refuted: u64::MAX, helped: 0 });
         }
-        for i in 0..self.multipliers.len() {
+        // λ = 0 bounds anything, by d.
+        for (state, run) in self.state.iter_mut().zip(&condensed.segments) {
+            if u64::from(run.last) < state.bound {
+                (state.bound, state.owner) = (u64::from(run.last), 0);
+            }
+        }
+        for i in 1..self.multipliers.len() {
             let m = self.multipliers[i];
-            if condensed.holds(&m) || i == 0 {
+            if condensed.holds(&m) {
                 let state = &mut self.state;
-                if i == 0 {
-                    for (state, run) in state.iter_mut().zip(&condensed.segments) {
-                        if u64::from(run.last) < state.bound {
-                            (state.bound, state.owner) = (u64::from(run.last), 0);
-                        }
-                    }
-                    continue;
-                }
                 condensed.bounds(&m, 0, |run, bound| {
                     if bound < state[run].bound {
                         (state[run].bound, state[run].owner) = (bound, i as u32);
@@ -233,8 +245,8 @@ impl Cover {
         for c in &self.closed {
             let owner = self.multipliers[c.state.owner as usize];
             if c.state.bound > bound {
-                // The λ of its own program leaves the least to a checker.
-                let multipliers = c.state.solved.map_or(owner, |i| self.multipliers[i as usize]);
+                // The λ that the search used leaves the least to a checker.
+                let multipliers = self.multipliers[c.state.helped as usize];
                 section.exhausted.push(Exhausted { deadline_rank: c.last, multipliers });
                 searched_since = true;
                 continue;

@@ -22,11 +22,16 @@ pub(crate) struct Region {
     width: f64,
 }
 
-/// Float prices near 1 are this exact and more: L is kept from being singular, so that |y| < 10⁵ |a| and sums of four
-/// products err by less than 10⁻¹⁵ times that.
+/// Float prices near 1 are this exact and more. Costs are in units of their mean, and 10⁻⁹ on the diagonal of Σ a aᵀ keeps
+/// |L⁻¹| below 3.2·10⁴; so for a request of a price near 1 sums of four products err by less than 10⁻¹⁵·10⁵. What
+/// coordinates of λ err, 10⁻¹² of it, counts times Σ|y|, and is far below the reach, width·Σ|y|, as long as the width is
+/// not tiny ([`Region::MIN_WIDTH`]).
 pub(super) const PRICE_ERROR: f64 = 1e-8;
 
 impl Region {
+    /// See [`PRICE_ERROR`].
+    const MIN_WIDTH: f64 = 1e-6;
+
     /// Within `width` of the line between two λ, as the prices of `costs` see it.
     pub fn between(ends: [Column; 2], width: f64, costs: &[[u64; RESOURCES]]) -> Self {
         // Requests of an ordinary price are typical.
@@ -61,6 +66,7 @@ impl Region {
                 inverse[i][j] = -(j..i).map(|k| l[i][k] * inverse[k][j]).sum::<f64>() / l[i][i];
             }
         }
+        let width = width.max(Region::MIN_WIDTH);
         let mut region = Region {
             whiten: std::array::from_fn(|i| std::array::from_fn(|r| inverse[i][r] * unit[r])),
             color: std::array::from_fn(|j| std::array::from_fn(|r| l[r][j] / unit[r])),

@@ -31,12 +31,15 @@ const SORTED: usize = 2048;
 const SAMPLE: usize = 1024;
 /// A sample of one request in so many is large enough.
 const LAST_STRIDE: usize = 8;
+const _: () = assert!(SAMPLE <= SORTED, "a sample of what is not sorted whole has at least one in one");
 /// How much larger the next sample is.
 const GROWTH: usize = 8;
 /// Linear programs per sample.
 const PEAKS: usize = 4;
 /// Linear programs for the first sample, which starts from nothing.
 const FIRST_PEAKS: usize = 32;
+/// At most so many deadlines are searched as one.
+const MAX_SPAN: usize = 1024;
 /// A wider region makes nearly everything core: then all is listed.
 const MAX_WIDTH: f64 = 1.0;
 /// Time to sort and list a request; generous.
@@ -75,13 +78,20 @@ pub(crate) struct Workspace {
     leaves: Leaves,
 }
 
+impl Workspace {
+    /// Whether a segment is listed that is one deadline.
+    fn follows(&self, segment: usize) -> bool {
+        self.condensed.segments.get(segment).is_some_and(|s| s.is_run())
+    }
+}
+
 /// The largest batch so far.
 #[derive(Debug, Clone, Default)]
 struct Best {
     size: u64,
-    /// Rows of the instance; or, while `pending`, places in the core.
+    /// Rows of the instance, sorted unless something is pending.
     rows: Vec<u32>,
-    /// Takes what is certain under at least this budget.
+    /// Of a batch that holds all that is taken for certain under at least this budget, `rows` has only the others yet.
     pending: Option<u64>,
 }
 
@@ -288,6 +298,7 @@ impl Drive<'_> {
 
     fn search(&mut self, mut ends: [Column; 2]) -> bool {
         let mut lambda = ends[0];
+        let mut span = 1;
         if self.instance.len() > SORTED && self.goal == Goal::Batch {
             // A first batch at once: what is worth its price at the λ of the samples, as far as it fits.
             let ws = &mut *self.ws;
@@ -341,12 +352,25 @@ impl Drive<'_> {
             }
             match self.goal {
                 Goal::Bound { complete: false, .. } => return true,
-                Goal::Bound { size, complete: true } => ws.cover.refute(worst, size + 1),
-                Goal::Batch => match self.leaf(worst, bound, &solved) {
-                    Leaf::Batch(rows) => self.best = Best { size: rows.len() as u64, rows, pending: None },
-                    Leaf::Empty => self.ws.cover.refute(worst, bound),
-                    Leaf::Stopped => return false,
-                },
+                Goal::Bound { size, complete: true } => ws.cover.refute(worst..worst + 1, size + 1),
+                Goal::Batch => {
+                    // Runs next to each other differ by little: searched as one, under the loosest of their budgets.
+                    let mut runs = worst..worst + 1;
+                    while runs.len() < span && ws.follows(runs.end) && ws.cover.bound_of(runs.end) == bound {
+                        runs.end += 1;
+                    }
+                    let many = runs.len() > 1;
+                    match self.leaf(runs.clone(), bound, &solved) {
+                        Leaf::Empty => {
+                            self.ws.cover.refute(runs, bound);
+                            span = (2 * span).min(MAX_SPAN);
+                        }
+                        // A batch under another budget than its own, or nothing: one by one.
+                        Leaf::Batch(_) | Leaf::Stopped if many && !self.clock.look() => span = 1,
+                        Leaf::Batch(rows) => self.best = Best { size: rows.len() as u64, rows, pending: None },
+                        Leaf::Stopped => return false,
+                    }
+                }
             }
         }
     }
@@ -389,13 +413,15 @@ impl Drive<'_> {
         self.best.rows.sort_unstable();
     }
 
-    fn leaf(&mut self, segment: usize, size: u64, m: &Multipliers) -> Leaf {
+    /// Searches some runs as one.
+    fn leaf(&mut self, runs: std::ops::Range<usize>, size: u64, m: &Multipliers) -> Leaf {
         let ws = &mut *self.ws;
-        let s = ws.condensed.segments[segment];
+        let least = ws.condensed.segments[runs.end - 1].least;
         let sub = Subproblem {
             view: &self.view,
             condensed: &ws.condensed,
-            segment: &s,
+            segment: &ws.condensed.span(runs),
+            least,
             size,
             multipliers: m,
             memory: self.memory,

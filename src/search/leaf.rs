@@ -3,6 +3,8 @@
 //! In: the condensed instance, a deadline of it, a size, and the λ of its linear program. Out: a batch of that size, or
 //! that there is none ([`tree`](crate::tree) has the lemmas).
 
+use std::time::Duration;
+
 use super::Clock;
 use crate::backend::Backend;
 use crate::bound::Multipliers;
@@ -40,12 +42,19 @@ const ALONE: u64 = 2000;
 const ITEMS: usize = 256;
 /// Bytes that a free request takes in the tables of a tree, about.
 const BYTES_PER_FREE: u64 = 2048;
+/// Without a memory limit, larger trees are not built all the same: what leaves so many requests undecided is beyond a
+/// search.
+const MAX_TREE_BYTES: u64 = 1 << 30;
+/// Time to build the tables of a free request; generous.
+const BUILD_NANOSECONDS: u64 = 10_000;
 
 /// A subproblem to search.
 pub(crate) struct Subproblem<'a> {
     pub view: &'a View<'a>,
     pub condensed: &'a Condensed,
     pub segment: &'a Segment,
+    /// The least budget of its requests.
+    pub least: u64,
     pub size: u64,
     pub multipliers: &'a Multipliers,
     /// Bytes that its tables may take.
@@ -59,11 +68,14 @@ impl Leaves {
         let Some((left, loss)) = self.gather(sub) else { return Leaf::Empty };
         let Some(need) = (sub.size as usize).checked_sub(self.taken.len()) else { return Leaf::Empty };
         if self.free.len() > FIRST
-            && let Leaf::Batch(rows) = self.search_nearest(need, left, loss, sub.memory, backend, clock, work)
+            && let Leaf::Batch(rows) = self.search_nearest(need, left, loss, work)
         {
             return Leaf::Batch(rows);
         }
-        if sub.memory.is_some_and(|limit| self.free.len() as u64 * BYTES_PER_FREE > limit) {
+        let free = self.free.len() as u64;
+        let limit = sub.memory.unwrap_or(MAX_TREE_BYTES);
+        // Building cannot be interrupted.
+        if free * BYTES_PER_FREE > limit || !clock.allows(Duration::from_nanos(free * BUILD_NANOSECONDS)) {
             return Leaf::Stopped;
         }
         let free = std::mem::take(&mut self.free);
@@ -84,11 +96,12 @@ impl Leaves {
         let mut left = Left(capacity);
         // Only what still fits beside the certain ones is free; this cannot be known before all are seen.
         let mut fits = true;
-        let keep = |row: u32, cost: [u64; RESOURCES], free: &mut Vec<(u32, [u64; RESOURCES], i128)>| {
+        let mut found: Vec<(u32, [u64; RESOURCES], i128)> = Vec::new();
+        let keep = |row: u32, cost: [u64; RESOURCES]| {
             let price = m.price(&cost);
             let gain = one as i128 - price as i128;
             if gain.unsigned_abs() <= budget {
-                free.push((row, cost, gain));
+                found.push((row, cost, gain));
             } else if gain > 0 {
                 fits &= left.fits(&cost);
                 if fits {
@@ -97,8 +110,7 @@ impl Leaves {
                 }
             }
         };
-        let mut found: Vec<(u32, [u64; RESOURCES], i128)> = Vec::new();
-        sub.condensed.each_before(sub.view, sub.segment, m, budget, keep, &mut found);
+        sub.condensed.each_before(sub.view, sub.segment, sub.least, m, budget, keep);
         if !fits {
             return None;
         }
@@ -121,17 +133,7 @@ impl Leaves {
     }
 
     /// Searches the requests nearest to λ only.
-    #[allow(clippy::too_many_arguments, reason = "the parts of a subproblem")]
-    fn search_nearest(
-        &mut self,
-        need: usize,
-        left: [u64; RESOURCES],
-        loss: u64,
-        memory: Option<u64>,
-        backend: &dyn Backend,
-        clock: &mut Clock,
-        work: &mut Work,
-    ) -> Leaf {
+    fn search_nearest(&mut self, need: usize, left: [u64; RESOURCES], loss: u64, work: &mut Work) -> Leaf {
         let mut near = self.free.clone();
         near.select_nth_unstable_by_key(FIRST, |f| (f.gain.unsigned_abs(), f.row));
         let mut room = Left(left);
@@ -146,13 +148,12 @@ impl Leaves {
         }
         near.truncate(FIRST);
         let end = match need.checked_sub(self.taken.len() - certain) {
-            Some(need) if memory.is_none_or(|limit| FIRST as u64 * BYTES_PER_FREE <= limit) => {
+            Some(need) => {
                 let tree = self.builder.build(near, need as u32, room.0, loss);
                 self.alone(&tree, work)
             }
-            _ => Leaf::Stopped,
+            None => Leaf::Stopped,
         };
-        let _ = (backend, clock);
         self.taken.truncate(certain);
         end
     }

@@ -32,6 +32,7 @@ pub(crate) fn solve(instance: &Instance, run: &mut Run<'_>) -> Solution {
     let mut sections: Vec<(u64, Section)> = Vec::new();
     let mut open = BinaryHeap::new();
     let mut settled = Vec::new();
+    let mut proven = 0;
     if let Some(longest) = lengths.len().checked_sub(1) {
         // A batch first, then a bound, then better batches.
         let proof = search.solve(longest, run);
@@ -44,11 +45,11 @@ pub(crate) fn solve(instance: &Instance, run: &mut Run<'_>) -> Solution {
     while let Some(range) = open.pop() {
         if let Some(told) = &mut run.told {
             // The heap's largest is the largest of what is open.
-            let settled = settled.iter().map(|&at: &usize| sections[at].0);
-            told.bound(settled.fold(range.bound, u64::max).max(search.best.len() as u64));
+            told.bound(range.bound.max(proven).max(search.best.len() as u64));
         }
         if range.bound <= search.size() || run.clock.look() {
             settled.push(range.section);
+            proven = proven.max(sections[range.section].0);
             continue;
         }
         if range.low == range.high {
@@ -58,6 +59,7 @@ pub(crate) fn solve(instance: &Instance, run: &mut Run<'_>) -> Solution {
                 sections[range.section] = (bound, section);
             }
             settled.push(range.section);
+            proven = proven.max(sections[range.section].0);
             continue;
         }
         let middle = range.low + (range.high - range.low) / 2;
@@ -71,6 +73,7 @@ pub(crate) fn solve(instance: &Instance, run: &mut Run<'_>) -> Solution {
         if sections[halves].0.max(sections[halves + 1].0) > range.bound {
             open.retain(|half| half.section < halves);
             settled.push(range.section);
+            proven = proven.max(sections[range.section].0);
         }
     }
     let size = search.size();

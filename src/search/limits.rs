@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 /// bound.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
-    /// Wall-clock time of the whole solve; none if not given.
+    /// Wall-clock time of the whole solve; none if not given. The flat method keeps it to within 5 ms or 1 %, whichever is
+    /// more; the others stop searching in time, and then make their proof.
     pub time: Option<Duration>,
     /// Bytes that the search may hold besides the instance; none if not given.
     pub memory: Option<u64>,
@@ -56,7 +57,7 @@ pub enum Progress<'p> {
         /// Rows of the instance, ascending: a feasible batch.
         rows: &'p [u32],
     },
-    /// No batch is larger than this.
+    /// No batch is larger than this. (A search that is stopped may prove a little less in its certificate.)
     Bound {
         /// Proven upper bound on the size of any batch, lower than all before.
         bound: u64,

@@ -1,10 +1,11 @@
 //! The searches, and the proof that each hands over with its batch.
 //!
 //! In: an [`Instance`]. Out: a [`Solution`]. The parts:
-//! - `branch`: the exact solver for any instance (the default until the flattened search);
+//! - `flat`: the exact solver for any instance, the default;
+//! - `lengths`: the same where batches are padded to their longest prompt;
 //! - `algorithm1`: the paper's DFTSP, verbatim;
 //! - `brute_force`: every batch, pruned by nothing but feasibility and size;
-//! - `leaf`: one subproblem (z, d), searched request by request within its loss budget;
+//! - `leaf`: one subproblem (z, d): what is free in it, and the walk of its tree;
 //! - `limits`: time, memory and cancellation, and who is told of progress;
 //! - `prove`: turns what a search found into a certificate.
 

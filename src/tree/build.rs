@@ -19,8 +19,9 @@ const FLOORED: usize = 192;
 /// With at least so many requests to a class on average, counts of classes are tried; else chains.
 const REQUESTS_PER_CLASS: usize = 6;
 
-/// A request is compared with so many chains at most.
+/// A request is compared with so many chains at most; of very many requests, with fewer.
 const CHAINS_LOOKED_AT: usize = 512;
+const COMPARISONS: usize = 1 << 24;
 
 /// Builds trees, and reuses their memory.
 #[derive(Debug, Clone, Default)]
@@ -79,7 +80,7 @@ impl Builder {
         for request in order {
             let last = |chain: &Vec<Free>| chain.last().copied();
             // Of very many chains only the newest are looked at: a partition that is not the best is still one.
-            let newest = chains.iter_mut().rev().take(CHAINS_LOOKED_AT);
+            let newest = chains.iter_mut().rev().take(CHAINS_LOOKED_AT.min(COMPARISONS / free.len()));
             let fitting = newest.filter(|chain| last(chain).is_some_and(|last| dominates(&last, &request)));
             match fitting.min_by_key(|chain| last(chain).map_or(i64::MAX, |last| last.gain - request.gain)) {
                 Some(chain) => chain.push(request),

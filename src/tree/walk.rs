@@ -14,6 +14,9 @@ pub(crate) struct Item {
     loss: [u64; LANES],
 }
 
+/// What the groups to come could hold is added up if there are only so many, and one of them at least so long.
+const FEW_GROUPS: usize = 8;
+const LONG_GROUP: u32 = 64;
 /// A prefix is not cut into more than about so many.
 const MAX_CHILDREN: u32 = 256;
 
@@ -139,10 +142,26 @@ impl Tree {
         // The part must have so many requests.
         let end = self.groups.get(group.part_end(self)).map_or(self.free.len() as u32, |next| next.first);
         need <= end - group.first
+            && self.may_hold(k, need, left)
             && group.floor.is_none_or(|first| {
                 let floor = &self.floors[(first + need) as usize];
                 floor.loss <= loss && (0..RESOURCES).all(|r| floor.cost[r] <= left[r])
             })
+    }
+
+    /// Whether few groups that are long could hold `need` requests, if each had all that is left for itself.
+    #[inline]
+    fn may_hold(&self, k: usize, need: u32, left: &[u64; RESOURCES]) -> bool {
+        let groups = &self.groups[k..self.groups[k].part_end(self)];
+        if groups.len() > FEW_GROUPS || groups.iter().all(|group| group.len < LONG_GROUP) {
+            return true;
+        }
+        let most = |group: &Group| {
+            // Costs grow with the count.
+            let entries = &self.entries[group.entry as usize..=(group.entry + group.len) as usize];
+            entries.partition_point(|entry| (0..RESOURCES).all(|r| entry.cost[r] <= left[r])) as u64 - 1
+        };
+        groups.iter().map(most).sum::<u64>() >= u64::from(need)
     }
 
     /// Walks the paths below an item, in order, until one fits.

@@ -214,98 +214,127 @@ impl Checker {
         let Some(regret) = regret.checked_sub(lost) else { return Ok(false) };
         let Some(need) = size.checked_sub(must.len()) else { return Ok(false) };
         may.sort_unstable_by_key(|&(loss, _, cost)| (std::cmp::Reverse(loss), cost));
-        let kinds = may.chunk_by(|a, b| a.2 == b.2).count();
-        if kinds > MAX_OPEN {
+        // Equal requests are alike: only how many of them are taken matters.
+        let kind = |alike: &[(u128, bool, Cost)]| Kind {
+            loss: alike[0].0,
+            wanted: alike[0].1,
+            cost: alike[0].2,
+            of: alike.len(),
+        };
+        let kinds: Vec<Kind> = may.chunk_by(|a, b| a.2 == b.2).map(kind).collect();
+        if kinds.len() > MAX_OPEN {
+            let kinds = kinds.len();
             return fail(format!("deadline {d} leaves {kinds} kinds of requests undecided, too many to check"));
         }
-        let alike = may.len() - may.iter().rev().take_while(|m| Some(m.2) == may.last().map(|last| last.2)).count();
-        let mut search = Exhaust { checker: self, may: &may, alike, least: least_needs(&may), steps: 0 };
-        search.any(Node { at: 0, need, room, regret, took: true })
+        let mut search = Exhaust { checker: self, least: least_needs(&may, &kinds), kinds, steps: 0 };
+        search.any(need, room, regret)
     }
+}
+
+/// Requests with the same costs.
+struct Kind {
+    loss: u128,
+    wanted: bool,
+    cost: Cost,
+    of: usize,
 }
 
 struct Exhaust<'c> {
     checker: &'c Checker,
-    may: &'c [(u128, bool, Cost)],
-    /// From here on they are all equal.
-    alike: usize,
+    kinds: Vec<Kind>,
+    /// By kind: what any m requests of it and those after it need at least; empty where that is not known.
     least: Vec<Vec<Cost>>,
     steps: u64,
 }
 
-/// A node of the search: `need` more requests are wanted from `at` on.
+/// A node of the search: `need` more requests are wanted from a kind on, of which `count` to `most` may be taken.
 #[derive(Clone, Copy)]
 struct Node {
-    at: usize,
     need: usize,
     room: Cost,
     regret: u128,
-    /// Whether the request before `at` was taken.
-    took: bool,
+    count: usize,
+    most: usize,
 }
 
 impl Exhaust<'_> {
-    /// Whether some way from `root` on reaches its size. A stack of the ways not gone yet, at most one per request.
-    fn any(&mut self, root: Node) -> Result<bool, Failure> {
-        let mut open = vec![root];
-        while let Some(node) = open.pop() {
+    /// Whether some choice of counts reaches `need`. The stack holds a node for each kind decided.
+    fn any(&mut self, need: usize, room: Cost, regret: u128) -> Result<bool, Failure> {
+        if need == 0 {
+            return Ok(true);
+        }
+        let mut path: Vec<Node> = self.node(0, need, room, regret).into_iter().collect();
+        while let Some(&node) = path.last() {
             self.steps += 1;
             if self.steps.is_multiple_of(4096) {
                 in_time(self.checker.end)?;
             }
-            if node.need == 0 {
+            let at = path.len() - 1;
+            if node.count > node.most {
+                path.pop();
+                continue;
+            }
+            path[at].count += 1;
+            let kind = &self.kinds[at];
+            let against = if kind.wanted { kind.of - node.count } else { node.count };
+            let Some(regret) = node.regret.checked_sub(kind.loss.saturating_mul(against as u128)) else { continue };
+            if node.count == node.need {
                 return Ok(true);
             }
-            let Some(&(loss, wanted, cost)) = self.may.get(node.at) else { continue };
-            if node.at >= self.alike {
-                // Which of equal ones are taken makes no difference, only how many.
-                let rest = self.may.len() - node.at;
-                let against = if wanted { rest.saturating_sub(node.need) } else { node.need };
-                let fits = |r: usize| node.need as u128 * u128::from(cost[r]) <= u128::from(node.room[r]);
-                let loss = (against as u128).saturating_mul(loss);
-                if node.need <= rest && loss <= node.regret && (0..RESOURCES).all(fits) {
-                    return Ok(true);
-                }
-                continue;
-            }
-            if self.may.len() - node.at < node.need || !self.cheapest_fit(node.at, node.need, &node.room) {
-                continue;
-            }
-            let (take_loss, leave_loss) = if wanted { (0, loss) } else { (loss, 0) };
-            if leave_loss <= node.regret {
-                open.push(Node { at: node.at + 1, regret: node.regret - leave_loss, took: false, ..node });
-            }
-            let fits = (0..RESOURCES).all(|r| cost[r] <= node.room[r]);
-            // Of equal requests the first are taken: one is only taken after its equal before it.
-            let equal_left_out = node.at > 0 && self.may[node.at - 1].2 == cost && !node.took;
-            if fits && !equal_left_out && take_loss <= node.regret {
-                open.push(Node {
-                    at: node.at + 1,
-                    need: node.need - 1,
-                    room: std::array::from_fn(|r| node.room[r] - cost[r]),
-                    regret: node.regret - take_loss,
-                    took: true,
-                });
-            }
+            // It fits: `most` says so.
+            let room = std::array::from_fn(|r| node.room[r] - kind.cost[r] * node.count as u64);
+            path.extend(self.node(at + 1, node.need - node.count, room, regret));
         }
         Ok(false)
     }
 
-    /// Whether the `need` cheapest of the requests from `at` on fit, in each resource by itself.
+    /// The node at kind `at`, with the counts that fit and do not lose too much; none if nothing can come of it.
+    fn node(&self, at: usize, need: usize, room: Cost, regret: u128) -> Option<Node> {
+        let kind = self.kinds.get(at)?;
+        if !self.cheapest_fit(at, need, &room) || !self.each_alone(at, need, &room) {
+            return None;
+        }
+        let bearable = usize::try_from(regret.checked_div(kind.loss).unwrap_or(u128::MAX)).unwrap_or(usize::MAX);
+        let count = if kind.wanted { kind.of.saturating_sub(bearable) } else { 0 };
+        let most = kind.fitting(&room).min(need).min(if kind.wanted { usize::MAX } else { bearable });
+        Some(Node { need, room, regret, count, most })
+    }
+
+    /// Whether the `need` cheapest of the requests from kind `at` on fit, in each resource by itself.
     fn cheapest_fit(&self, at: usize, need: usize, room: &Cost) -> bool {
         // Near the root there is little to gain.
-        match self.least.get(self.may.len() - at) {
-            Some(least) => (0..RESOURCES).all(|r| least[need][r] <= room[r]),
+        match self.least.get(at).filter(|least| !least.is_empty()) {
+            Some(least) => least.get(need).is_some_and(|least| (0..RESOURCES).all(|r| least[r] <= room[r])),
             None => true,
         }
     }
+
+    /// Whether the last few kinds could hold `need` requests, if each had all the room for itself.
+    fn each_alone(&self, at: usize, need: usize, room: &Cost) -> bool {
+        const FEW: usize = 16;
+        self.kinds.len() - at > FEW || self.kinds[at..].iter().map(|kind| kind.fitting(room)).sum::<usize>() >= need
+    }
 }
 
-/// For each of the shortest ends of the list (by its length), what the m cheapest of it need of each resource.
-fn least_needs(may: &[(u128, bool, Cost)]) -> Vec<Vec<Cost>> {
+impl Kind {
+    /// How many of them fit.
+    fn fitting(&self, room: &Cost) -> usize {
+        let fit = |r: usize| room[r].checked_div(self.cost[r]).map_or(usize::MAX, |fit| fit as usize);
+        (0..RESOURCES).map(fit).fold(self.of, usize::min)
+    }
+}
+
+/// By kind, for the last of them that have few requests together: what the m cheapest of it and those after it need of
+/// each resource.
+fn least_needs(may: &[(u128, bool, Cost)], kinds: &[Kind]) -> Vec<Vec<Cost>> {
     const LONGEST_END: usize = 256;
-    let ends = (0..=may.len().min(LONGEST_END)).map(|length| &may[may.len() - length..]);
-    let least = |end: &[(u128, bool, Cost)]| {
+    let mut first = 0;
+    let least = |kind: &Kind| {
+        let end = &may[first..];
+        first += kind.of;
+        if end.len() > LONGEST_END {
+            return Vec::new();
+        }
         let sorted: [Vec<u64>; RESOURCES] = std::array::from_fn(|r| {
             let mut costs: Vec<u64> = end.iter().map(|m| m.2[r]).collect();
             costs.sort_unstable();
@@ -317,5 +346,5 @@ fn least_needs(may: &[(u128, bool, Cost)]) -> Vec<Vec<Cost>> {
         }
         sums
     };
-    ends.map(least).collect()
+    kinds.iter().map(least).collect()
 }
