@@ -36,11 +36,13 @@
 //! | integers | [`instance`] | P1 in checked integers, and why a request cannot be served |
 //! | | [`rank`] | the instance sorted by deadline |
 //! | | [`export`] | P1 as an MPS, LP or OPB file, for any other solver |
-//! | search | [`bound`] | Lagrangian bounds for all deadlines at once |
+//! | search | [`bound`] | Lagrangian bounds for all deadlines at once; large instances condensed |
 //! | | [`certificate`] | what a solver returns: a batch and a checkable proof of a bound |
 //! | | [`baseline`] | what serving systems do today |
-//! | | [`search`] | exact searches, among them the paper's Algorithm 1 |
-//! | | [`solver`] | one door to all of them |
+//! | | `tree` | a subproblem (z, d) as a tree of counts |
+//! | | `backend` | who does the work: a few coarse operations, the CPU for now |
+//! | | [`search`] | the flat driver, and the reference searches, among them the paper's Algorithm 1 |
+//! | | [`solver`] | one door to all of them: built once, used from any thread |
 //! | output | [`outcome`] | usage, bandwidth allocations, reasons, binding constraints |
 //! | | [`precision`] | which precision serves the most |
 //! | | [`explain`] | what more of a resource would add |
@@ -53,8 +55,8 @@
 //! # Features
 //!
 //! `cli` (default) builds the program and brings `files`; `files` is readers and writers. Without default features the
-//! library depends on `libm`, `rand_chacha` and `thiserror` only. `cuda` (default) is reserved for the GPU backend and
-//! adds nothing yet.
+//! library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is reserved for the GPU
+//! backend and adds nothing yet.
 
 pub mod error;
 pub mod limits;
