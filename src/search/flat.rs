@@ -15,15 +15,15 @@ use super::leaf::{Leaf, Leaves, Subproblem};
 use super::{Clock, Told, lengths};
 use crate::backend::Backend;
 use crate::bound::Multipliers;
-use crate::bound::condense::{Condensed, Rounding};
+use crate::bound::condense::{Condensed, Rounding, Segment};
 use crate::bound::cover::{Cover, join};
 use crate::bound::region::Region;
-use crate::bound::simplex::{Column, Simplex};
+use crate::bound::simplex::{Column, Simplex, dot};
 use crate::bound::survey::{LANES, Survey};
 use crate::bound::view::{Buckets, View};
 use crate::certificate::{Section, Solution, Work};
 use crate::instance::Instance;
-use crate::rank::RESOURCES;
+use crate::rank::{Left, RESOURCES};
 
 /// Instances up to this size are sorted whole.
 const SORTED: usize = 2048;
@@ -48,6 +48,8 @@ const SORT_NANOSECONDS: u64 = 400;
 const BYTES_PER_REQUEST: u64 = 40;
 const BYTES_PER_LISTED: u64 = 250;
 const BUCKET_BYTES: u64 = 4 << 20;
+/// With so much time per request nothing is skimmed first.
+const PLENTY_NANOSECONDS: u64 = 300;
 /// Time per request to write down the batch when the search is over; generous.
 const EMIT_NANOSECONDS: u64 = 6;
 /// Bounds of samples are in units of 2^-FRACTION requests, each of which stands for many.
@@ -72,6 +74,8 @@ pub(crate) struct Workspace {
     cover: Cover,
     simplex: Simplex,
     rounding: Rounding,
+    /// A batch made in one pass, for searches that are short of time.
+    skimmed: Vec<u32>,
     /// The λ of the first sample, for deadlines far from the best one.
     far: Vec<Multipliers>,
     survey: Survey,
@@ -111,6 +115,8 @@ struct Drive<'a> {
     work: Work,
     buckets: Buckets,
     region_width: f64,
+    /// The best deadline of the last sample, as a budget.
+    peak: u64,
 }
 
 impl Drive<'_> {
@@ -127,7 +133,7 @@ impl Drive<'_> {
         let (first, last) = self.ws.sample.budgets();
         self.buckets = Buckets::new(last * stride as u64, first * stride as u64, n);
         self.ws.sample_cover.reset(&self.ws.sample, FRACTION);
-        let (mut ends, _) = self.peak([0.0; RESOURCES], FIRST_PEAKS);
+        let (mut ends, _) = self.find_peak([0.0; RESOURCES], FIRST_PEAKS, stride);
         self.ws.far.clear();
         self.ws.far.extend(self.ws.sample_cover.multipliers().iter().skip(1));
         let mut seen = view.len();
@@ -158,7 +164,7 @@ impl Drive<'_> {
                 if !self.ws.sample.is_whole() {
                     self.survey(&view, true);
                 }
-                let (found, inside) = self.peak(ends[0], PEAKS);
+                let (found, inside) = self.find_peak(ends[0], PEAKS, stride);
                 if inside || self.ws.sample.is_whole() || self.clock.look() {
                     ends = found;
                     break;
@@ -171,7 +177,7 @@ impl Drive<'_> {
 
     /// Solves linear programs of the sample until the best deadline is known, or `most` were; and then those of the
     /// deadlines a little before and after it, whose λ are returned; and whether all of them were inside the region.
-    fn peak(&mut self, mut lambda: Column, most: usize) -> ([Column; 2], bool) {
+    fn find_peak(&mut self, mut lambda: Column, most: usize, stride: usize) -> ([Column; 2], bool) {
         let ws = &mut *self.ws;
         let clock = &*self.clock;
         let mut best = 0;
@@ -187,7 +193,8 @@ impl Drive<'_> {
                 Err(_) => return ([lambda; 2], false),
             }
         }
-        let Some(d) = ws.sample.segments.get(best).map(|s| s.last) else { return ([lambda; 2], false) };
+        let Some(&Segment { last: d, least, .. }) = ws.sample.segments.get(best) else { return ([lambda; 2], false) };
+        self.peak = least.saturating_mul(stride as u64);
         let mut inside = true;
         let ends = [d - d / 64, d + d / 64].map(|d| {
             let segment = ws.sample.segments.partition_point(|s| s.last < d).min(ws.sample.segments.len() - 1);
@@ -286,6 +293,10 @@ impl Drive<'_> {
             return false;
         }
         let ends = if many { self.locate() } else { [[0.0; RESOURCES]; 2] };
+        let plenty = Duration::from_nanos(self.instance.len() as u64 * PLENTY_NANOSECONDS);
+        if many && self.goal == Goal::Batch && !self.clock.allows(plenty) {
+            self.skim(ends[0]);
+        }
         if self.clock.look() && many || !self.condense(ends) {
             return false;
         }
@@ -294,6 +305,24 @@ impl Drive<'_> {
             return false;
         }
         self.search(ends)
+    }
+
+    /// A batch in one pass: what is worth its price at the λ of the samples and meets their best deadline, as it comes and
+    /// as far as it fits. It counts only if the search is stopped before it has a larger one.
+    fn skim(&mut self, lambda: Column) {
+        let capacity = self.instance.capacity();
+        let mut left = Left([capacity.uplink, capacity.downlink, capacity.kv_tokens, self.peak]);
+        for index in 0..self.view.len() {
+            if index.is_multiple_of(1 << 14) && self.clock.look() {
+                return;
+            }
+            let cost = self.view.cost(index);
+            let met = self.view.budget(index) >= self.peak;
+            if met && dot(&cost.map(|c| c as f64), &lambda) <= 1.0 && left.fits(&cost) {
+                left.take(&cost);
+                self.ws.skimmed.push(index as u32);
+            }
+        }
     }
 
     fn search(&mut self, mut ends: [Column; 2]) -> bool {
@@ -487,9 +516,15 @@ pub(crate) fn additive(
         work: Work::default(),
         buckets: Buckets::default(),
         region_width: 0.0,
+        peak: 0,
     };
+    drive.ws.skimmed.clear();
     drive.run();
     drive.settle();
+    if drive.work.stopped && drive.ws.skimmed.len() as u64 >= drive.target() {
+        drive.best.rows.clone_from(&drive.ws.skimmed);
+        drive.best.size = drive.best.rows.len() as u64;
+    }
     let size = match goal {
         Goal::Batch => drive.target() - 1,
         Goal::Bound { size, .. } => size,
