@@ -33,9 +33,12 @@ pub(crate) struct Leaves {
     taken: Vec<u32>,
 }
 
-/// Of many free requests, first only so many are searched, the nearest to λ, the others as λ would have them: a batch is
-/// usually among those.
-const FIRST: usize = 256;
+/// Of more free requests than `MANY`, first only so many are searched, the nearest to λ, the others as λ would have them:
+/// a batch is usually among those.
+const NEAREST: [usize; 3] = [256, 64, 128];
+const MANY: usize = 256;
+/// Nodes of such a search.
+const NEARBY: u64 = 200_000;
 /// Nodes of a tree before it is cut into work items.
 const ALONE: u64 = 2000;
 /// Work items aimed at, on any number of threads: their numbers are the same everywhere.
@@ -67,10 +70,12 @@ impl Leaves {
         work.subproblems += 1;
         let Some((left, loss)) = self.gather(sub) else { return Leaf::Empty };
         let Some(need) = (sub.size as usize).checked_sub(self.taken.len()) else { return Leaf::Empty };
-        if self.free.len() > FIRST
-            && let Leaf::Batch(rows) = self.search_nearest(need, left, loss, work)
-        {
-            return Leaf::Batch(rows);
+        for count in NEAREST {
+            if self.free.len() > count.max(MANY)
+                && let Some(rows) = self.search_nearest(count, (need, left, loss), sub.multipliers, clock, work)
+            {
+                return Leaf::Batch(rows);
+            }
         }
         let free = self.free.len() as u64;
         let limit = sub.memory.unwrap_or(MAX_TREE_BYTES);
@@ -132,30 +137,49 @@ impl Leaves {
         Some((left.0, (budget >> shift) as u64 + 1))
     }
 
-    /// Searches the requests nearest to λ only.
-    fn search_nearest(&mut self, need: usize, left: [u64; RESOURCES], loss: u64, work: &mut Work) -> Leaf {
+    /// Searches the `count` requests nearest to λ only: briefly, and then with floors and more λ. Finds a batch or nothing.
+    fn search_nearest(
+        &mut self,
+        count: usize,
+        (need, left, loss): (usize, [u64; RESOURCES], u64),
+        m: &Multipliers,
+        clock: &Clock,
+        work: &mut Work,
+    ) -> Option<Vec<u32>> {
         let mut near = self.free.clone();
-        near.select_nth_unstable_by_key(FIRST, |f| (f.gain.unsigned_abs(), f.row));
+        near.select_nth_unstable_by_key(count, |f| (f.gain.unsigned_abs(), f.row));
         let mut room = Left(left);
         let certain = self.taken.len();
-        for f in near[FIRST..].iter().filter(|f| f.gain > 0) {
-            if !room.fits(&f.cost) {
-                self.taken.truncate(certain);
-                return Leaf::Stopped;
+        let mut fits = true;
+        for f in near[count..].iter().filter(|f| f.gain > 0) {
+            fits &= room.fits(&f.cost);
+            if fits {
+                room.take(&f.cost);
+                self.taken.push(f.row);
             }
-            room.take(&f.cost);
-            self.taken.push(f.row);
         }
-        near.truncate(FIRST);
-        let end = match need.checked_sub(self.taken.len() - certain) {
-            Some(need) => {
-                let tree = self.builder.build(near, need as u32, room.0, loss);
-                self.alone(&tree, work)
+        near.truncate(count);
+        let mut end = Leaf::Empty;
+        if let (true, Some(need)) = (fits, need.checked_sub(self.taken.len() - certain)) {
+            let mut tree = self.builder.build(near, need as u32, room.0, loss);
+            end = self.alone(&tree, work);
+            if end == Leaf::Stopped {
+                self.builder.add_floors(&mut tree);
+                let mut walk = Walk::default();
+                if let (true, Some(root)) = (tree.add_lanes(m.to_real()), Item::root(&tree)) {
+                    let stop = |nodes: u64| nodes > NEARBY || nodes.is_multiple_of(1024) && clock.over();
+                    end = self.leaf(tree.walk(&root, &mut walk, stop));
+                }
+                work.nodes += walk.nodes;
+                work.paths_checked += walk.paths;
+                work.paths_open += walk.open;
             }
-            None => Leaf::Stopped,
-        };
+        }
         self.taken.truncate(certain);
-        end
+        match end {
+            Leaf::Batch(rows) => Some(rows),
+            Leaf::Empty | Leaf::Stopped => None,
+        }
     }
 
     /// Walks a tree for a while.
