@@ -40,7 +40,7 @@
 //! | | [`certificate`] | what a solver returns: a batch and a checkable proof of a bound |
 //! | | [`baseline`] | what serving systems do today |
 //! | | `tree` | a subproblem (z, d) as a tree of counts |
-//! | | `backend` | who does the work: a few coarse operations, the CPU for now |
+//! | | `backend` | who does the work: a few coarse operations, the same bytes from every implementation |
 //! | | [`search`] | the flat driver, and the reference searches, among them the paper's Algorithm 1 |
 //! | | [`solver`] | one door to all of them: built once, used from any thread |
 //! | output | [`outcome`] | usage, bandwidth allocations, reasons, binding constraints |

@@ -394,9 +394,10 @@ impl Drive<'_> {
                             self.ws.cover.refute(runs, bound);
                             span = (2 * span).min(MAX_SPAN);
                         }
-                        // A batch under another budget than its own, or nothing: one by one.
-                        Leaf::Batch(_) | Leaf::Stopped if many && !self.clock.look() => span = 1,
+                        // Of several runs it is a batch of their relaxation, and none of theirs: one by one.
+                        Leaf::Batch(_) if many => span = 1,
                         Leaf::Batch(rows) => self.best = Best { size: rows.len() as u64, rows, pending: None },
+                        Leaf::Stopped if many && !self.clock.look() => span = 1,
                         Leaf::Stopped => return false,
                     }
                 }
@@ -530,6 +531,7 @@ pub(crate) fn additive(
         Goal::Bound { size, .. } => size,
     };
     let (rows, work) = (std::mem::take(&mut drive.best.rows), drive.work);
+    debug_assert!(instance.is_feasible(&rows), "{} rows under {goal:?} do not fit", rows.len());
     let (bound, section) = run.ws.cover.certify(&run.ws.condensed, size, padded);
     Outcome { rows, bound, section, work }
 }
