@@ -19,7 +19,6 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::Multipliers;
-use super::approach::{NEAR, approach};
 use super::classify::{EMPTY_CELL, Part};
 use super::region::{CORE, FATE, PRICE_ERROR, Region, TAKEN};
 use super::simplex::{Column, Simplex, dot};
@@ -75,7 +74,6 @@ pub(crate) struct Condensed {
     parts: Vec<Part>,
     order: Vec<(Reverse<u64>, u32)>,
     places: Vec<u32>,
-    near: Vec<Column>,
     /// Columns for a deadline whose budget is far below the largest.
     stretched: Vec<Column>,
 }
@@ -442,12 +440,9 @@ impl Condensed {
         }
         let stretched = stretch > MAX_STRETCH;
         let limit: Column = std::array::from_fn(|r| left[r] as f64 * scale[r]);
-        let mut warm: Column = std::array::from_fn(|r| warm[r] / scale[r]);
+        let warm: Column = std::array::from_fn(|r| warm[r] / scale[r]);
         let y = if self.kinds.is_empty() {
             let columns = if stretched { &self.stretched } else { &self.scaled[..segment.core_end as usize] };
-            if columns.len() > 2 * NEAR {
-                warm = approach(columns, limit, warm, simplex, &mut self.near, stop);
-            }
             simplex.maximise(columns, None, limit, warm, stop)
         } else {
             self.counts.clear();
