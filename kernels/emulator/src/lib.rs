@@ -28,6 +28,8 @@ mod order;
 #[cfg(dftsp_emulated)]
 mod run;
 #[cfg(dftsp_emulated)]
+mod stack;
+#[cfg(dftsp_emulated)]
 mod state;
 
 pub use fault::Fault;

@@ -1,4 +1,5 @@
 //! The emulator against plain Rust, in several orders; and what it must not let pass.
+#![allow(clippy::print_stderr, clippy::unwrap_used, reason = "also in what is no test itself")]
 
 use dftsp_emulator::{AVAILABLE, Fault, Order, launch};
 use std::time::Instant;
