@@ -95,6 +95,30 @@ fn tiles_of_a_warp_go_their_own_ways() {
 }
 
 #[test]
+fn shuffles_and_reductions_of_a_warp() {
+    if skip() {
+        return;
+    }
+    for (order, width) in [1, 2, 4, 8, 16, 32].into_iter().flat_map(|width| ORDERS.map(|order| (order, width))) {
+        for by in 0..32_u64 {
+            let mut output = [[0_u64; 8]; 32];
+            launch("test_shuffles", 1, 32, 0, &args(&[by, width], &mut output, 0), order).unwrap();
+            for (lane, out) in (0_u64..).zip(output) {
+                let segment = lane / width * width;
+                let up = if lane < segment + by { lane } else { lane - by };
+                let down = if lane + by >= segment + width { lane } else { lane + by };
+                // Lanes of earlier segments can be read, of later ones not.
+                let crossed = if lane ^ by >= segment + width { lane } else { lane ^ by };
+                let sum = (0..32).fold(0_u32, |sum, lane: u32| sum.wrapping_add(lane.wrapping_sub(16)));
+                let shuffled = [(segment + by % width) << 40, up, down.wrapping_neg(), crossed];
+                assert_eq!(out[..4], shuffled, "lane {lane} by {by}, width {width}, {order:?}");
+                assert_eq!(out[4..], [sum.into(), 0, 31, width & 31], "{order:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn atomics_and_votes_of_a_block() {
     if skip() {
         return;
