@@ -2,8 +2,10 @@
 //!
 //! max Σ x_i over 0 ≤ x_i ≤ 1, Σ a_i x_i ≤ (U, W, K, e_d): four rows, so a primal simplex with bounded variables keeps
 //! a 4×4 basis. A step moves one request; pricing all requests for every step would cost more than the step, so the
-//! best few of a full pricing are kept as candidates and used up first. Floats are fine here: whatever comes out is
-//! rounded to integer multipliers whose bound is exact ([`super::Multipliers`]); a poor λ costs time, never correctness.
+//! best few of a full pricing are kept as candidates and used up first: the [`CANDIDATES`] with the largest gain, and
+//! in turn that of them which has the largest gain then, in both the lowest of equals. Floats are fine here: whatever
+//! comes out is rounded to integer multipliers whose bound is exact ([`super::Multipliers`]); a poor λ costs time,
+//! never correctness. Their operations have one order all the same, so that every backend steps alike.
 //!
 //! Where requests repeat, columns are *kinds* of requests, each with the number of its requests as upper bound.
 
@@ -16,7 +18,7 @@ use dual::Crossing;
 const TINY: f64 = 1e-11;
 /// Prices this near to 1 are taken for 1 where the simplex starts.
 const TIE: f64 = 1e-6;
-/// How many candidates one pricing of all columns yields.
+/// How many columns one pricing of all yields at most.
 const CANDIDATES: usize = 64;
 /// More columns than this are left to the dual simplex.
 const MANY: usize = 2048;
@@ -143,7 +145,8 @@ impl Simplex {
         std::array::from_fn(|r| (0..RESOURCES).filter(|&i| self.basis[i] < self.n).map(|i| self.inverse[i][r]).sum())
     }
 
-    /// Prices every nonbasic variable and keeps the most promising; false if there is none.
+    /// Prices every nonbasic variable and keeps the most promising, and of the slacks all that are; false if there is
+    /// none.
     fn price_all(&mut self, columns: &[Column]) -> bool {
         let y = self.duals();
         self.candidates.clear();
@@ -154,11 +157,13 @@ impl Simplex {
             if gain > least && !self.basis.contains(&j) {
                 self.candidates.push((gain, j as u32));
                 if self.candidates.len() == 2 * CANDIDATES {
-                    self.candidates.select_nth_unstable_by(CANDIDATES, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-                    self.candidates.truncate(CANDIDATES);
-                    least = self.candidates.iter().map(|c| c.0).fold(f64::INFINITY, f64::min);
+                    // Of what follows, equals are not the lowest.
+                    least = keep_best(&mut self.candidates);
                 }
             }
+        }
+        if self.candidates.len() > CANDIDATES {
+            keep_best(&mut self.candidates);
         }
         for (r, &price) in y.iter().enumerate() {
             if -price > TINY && !self.basis.contains(&(self.n + r)) {
@@ -168,10 +173,11 @@ impl Simplex {
         !self.candidates.is_empty()
     }
 
-    /// The candidate with the largest reduced cost in its favour, and the direction in which it should move.
+    /// The candidate with the largest reduced cost in its favour, the lowest of several, and the direction in which it
+    /// should move.
     fn best_candidate(&self, columns: &[Column]) -> Option<(usize, f64)> {
         let y = self.duals();
-        let mut best = (TINY, None);
+        let (mut most, mut best) = (TINY, None);
         for &(_, j) in &self.candidates {
             let j = j as usize;
             let reduced = match columns.get(j) {
@@ -179,11 +185,12 @@ impl Simplex {
                 None => -y[j - self.n],
             };
             let gain = if j < self.n && self.at_upper[j] { -reduced } else { reduced };
-            if gain > best.0 && !self.basis.contains(&j) {
-                best = (gain, Some((j, reduced.signum())));
+            let better = gain > most || gain == most && best.is_some_and(|(lowest, _)| j < lowest);
+            if better && !self.basis.contains(&j) {
+                (most, best) = (gain, Some((j, reduced.signum())));
             }
         }
-        best.1
+        best
     }
 
     /// Moves `entering` as far as it goes; false if numbers have degenerated.
@@ -252,6 +259,14 @@ impl Simplex {
         self.inverse = inverse;
         true
     }
+}
+
+/// Keeps the best of more than [`CANDIDATES`]; returns the least of their gains.
+fn keep_best(candidates: &mut Vec<(f64, u32)>) -> f64 {
+    let by_gain = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+    let least = candidates.select_nth_unstable_by(CANDIDATES - 1, by_gain).1.0;
+    candidates.truncate(CANDIDATES);
+    least
 }
 
 #[cfg(test)]
