@@ -7,7 +7,7 @@
 #   cuda-tests   tests/cuda.rs; tests/cuda_NAME.rs becomes cuda-NAME
 #   cuda_bench   the bench of that name, or of the name cuda
 #
-# Needs cargo, python3 and strip. The machine that runs them needs none of these, but a checkout: tests may read its files.
+# Needs cargo, python3 and strip. The machine that runs them needs none of these, but a checkout: tests may read files.
 set -euo pipefail
 [[ $# == 1 && $1 != -* ]] || { echo "usage: kernels/gpu-pack.sh DIR" >&2; exit 2; }
 mkdir -p "$1"
@@ -20,7 +20,8 @@ targets=$(cargo metadata --locked --no-deps --format-version 1 | python3 -c '
 import json, sys
 for target in json.load(sys.stdin)["packages"][0]["targets"]:
     kind, name = target["kind"][0], target["name"]
-    if kind == "test" and (name == "cuda" or name.startswith("cuda_")) or kind == "bench" and name in ("cuda", "cuda_bench"):
+    test, bench = name == "cuda" or name.startswith("cuda_"), name in ("cuda", "cuda_bench")
+    if kind == "test" and test or kind == "bench" and bench:
         print(kind, name)')
 build() { cargo "$@" --locked --message-format=json-render-diagnostics; }
 messages=$(mktemp)
@@ -30,7 +31,10 @@ missing="test bench"
 while read -r kind name; do
   [[ -n $kind ]] || continue
   missing=${missing/$kind/}
-  if [[ $kind == test ]]; then build test --release --no-run --test "$name"; else build bench --no-run --bench "$name"; fi
+  case $kind in
+    test) build test --release --no-run --test "$name" ;;
+    bench) build bench --no-run --bench "$name" ;;
+  esac
 done <<<"$targets" >>"$messages"
 
 rm -f "$dir"/dftsp "$dir"/cuda-* "$dir"/cuda_bench

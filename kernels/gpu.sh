@@ -9,7 +9,10 @@
 # Tests see DFTSP_CUDA_REQUIRED=1: whoever would skip for want of a device fails. Under compute-sanitizer they also see
 # DFTSP_CUDA_INSTANCES=200, for a shorter run.
 set -uo pipefail
-[[ $# == 2 && -d $1 ]] || { echo "usage: kernels/gpu.sh DIR OUT, where DIR holds what kernels/gpu-pack.sh built" >&2; exit 2; }
+if [[ $# != 2 || ! -d $1 ]]; then
+  echo "usage: kernels/gpu.sh DIR OUT, where DIR holds what kernels/gpu-pack.sh built" >&2
+  exit 2
+fi
 mkdir -p "$2" || exit 2
 dir=$(realpath "$1")
 out=$(realpath "$2")
@@ -63,8 +66,8 @@ step() { # STEP SECONDS COMMAND...
 }
 
 facts() {
-  nvidia-smi --query-gpu=name,driver_version,compute_cap,memory.total,clocks.sm,clocks.max.sm,clocks.max.mem,power.limit \
-    --format=csv || true
+  local fields=name,driver_version,compute_cap,memory.total,clocks.sm,clocks.max.sm,clocks.max.mem,power.limit
+  nvidia-smi --query-gpu=$fields --format=csv || true
   nvidia-smi
 }
 

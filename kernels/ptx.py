@@ -39,7 +39,14 @@ OPTIONS = [
     "-default-device",
 ]
 # The same for nvcc, which has no -default-device: functions that are not constexpr need their __device__.
-NVCC_OPTIONS = ["-std=c++17", "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "--expt-relaxed-constexpr"]
+NVCC_OPTIONS = [
+    "-std=c++17",
+    "-fmad=false",
+    "-ftz=false",
+    "-prec-div=true",
+    "-prec-sqrt=true",
+    "--expt-relaxed-constexpr",
+]
 
 # The kernels run on these: Turing, Ampere, Orin, Hopper, Blackwell.
 ARCHITECTURES = ["sm_75", "sm_80", "sm_87", "sm_90", "sm_120"]
@@ -108,7 +115,7 @@ def headers():
 
 
 def fnv1a(data):
-    """FNV-1a of 64 bits: enough to see a forgotten `generate`, and a few lines in tests/ptx.rs. `check` compares bytes."""
+    """FNV-1a of 64 bits: enough to see a forgotten `generate`, and a line in tests/ptx.rs. `check` compares bytes."""
     value = 0xCBF29CE484222325
     for byte in data:
         value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
@@ -245,13 +252,16 @@ def resources(tools):
     jobs = []
     with tempfile.TemporaryDirectory() as folder:
         for path in sources():
-            if not (PTX / (path.stem + ".ptx")).is_file():
-                raise Fault(f"kernels/ptx/{path.stem}.ptx is missing\nrun: python3 kernels/ptx.py generate")
+            ptx = PTX / (path.stem + ".ptx")
+            if not ptx.is_file():
+                raise Fault(f"kernels/ptx/{ptx.name} is missing\nrun: python3 kernels/ptx.py generate")
             for arch in ARCHITECTURES:
-                output = ["-o", os.path.join(folder, f"{path.stem}.{arch}.ptx.cubin")]
-                jobs.append((path, arch, "ptx", [str(ptxas), "-v", f"-arch={arch}", *output, str(PTX / (path.stem + ".ptx"))]))
-                output = ["-o", os.path.join(folder, f"{path.stem}.{arch}.nvcc.cubin")]
-                jobs.append((path, arch, "nvcc", [str(nvcc), "-cubin", f"-arch={arch}", *NVCC_OPTIONS, "-Xptxas", "-v", *output, str(path)]))
+                for origin, command in [
+                    ("ptx", [str(ptxas), "-v", str(ptx)]),
+                    ("nvcc", [str(nvcc), "-cubin", "-Xptxas", "-v", *NVCC_OPTIONS, str(path)]),
+                ]:
+                    cubin = os.path.join(folder, f"{path.stem}.{arch}.{origin}.cubin")
+                    jobs.append((path, arch, origin, [*command, f"-arch={arch}", "-o", cubin]))
         if not shutil.which("g++"):
             print("SKIPPED: nvcc needs g++, and there is none; only the committed PTX is looked at")
             jobs = [job for job in jobs if job[2] == "ptx"]
@@ -272,7 +282,8 @@ def resources(tools):
     for name, arch, origin, use in rows:
         table.append([name, ARCHITECTURES[arch], origin] + [str(use[key]) for key in COLUMNS])
         if (use["spills"] or use["local"]) and name not in ALLOWED:
-            wrong.append(f"{name}, {ARCHITECTURES[arch]}, from {origin}: {use['spills']} spill bytes, {use['local']} local bytes")
+            where = f"{name}, {ARCHITECTURES[arch]}, from {origin}"
+            wrong.append(f"{where}: {use['spills']} spill bytes, {use['local']} local bytes")
     widths = [max(map(len, column)) for column in zip(*table)]
     for line in table:
         cells = [c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))]
@@ -317,10 +328,11 @@ def report(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["generate", "check", "resources", "setup"])
-    parser.add_argument("tools", metavar="DIR", nargs="?", type=pathlib.Path, default=TOOLS, help="default: target/cuda-tools")
+    parser.add_argument("tools", metavar="DIR", nargs="?", type=pathlib.Path, default=TOOLS, help="target/cuda-tools")
     arguments = parser.parse_args()
+    commands = {"generate": generate, "check": check, "resources": resources, "setup": setup}
     try:
-        {"generate": generate, "check": check, "resources": resources, "setup": setup}[arguments.command](arguments.tools.absolute())
+        commands[arguments.command](arguments.tools.absolute())
     except Unavailable as error:
         print(f"ptx.py: {error}", file=sys.stderr)
         return 3
