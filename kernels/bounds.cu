@@ -114,9 +114,9 @@ __device__ __forceinline__ bool put(const ClassifyArgs& args, u64* cells, const 
     return fate == CORE;
 }
 
-extern "C" __global__ void __launch_bounds__(512) classify(const __grid_constant__ ClassifyArgs args) {
+extern "C" __global__ void __launch_bounds__(1024) classify(const __grid_constant__ ClassifyArgs args) {
     DYNAMIC_SHARED(memory);
-    __shared__ u32 scratch[16];
+    __shared__ u32 scratch[32];
     const PassArgs& pass = args.pass;
     u32 count = pass.buckets.count;
     u64* all = at<u64>(args.cells);
@@ -169,7 +169,7 @@ __device__ __forceinline__ void measure(const SurveyArgs& args, u64* sums, const
     }
 }
 
-extern "C" __global__ void __launch_bounds__(512) survey(const __grid_constant__ SurveyArgs args) {
+extern "C" __global__ void __launch_bounds__(1024) survey(const __grid_constant__ SurveyArgs args) {
     DYNAMIC_SHARED(memory);
     const PassArgs& pass = args.pass;
     u32 count = pass.buckets.count;
@@ -217,8 +217,8 @@ __device__ __forceinline__ bool wanted(const ListArgs& args, u32 index) {
 }
 
 // How many requests of each chunk are wanted.
-extern "C" __global__ void __launch_bounds__(512) count_wanted(const __grid_constant__ ListArgs args) {
-    __shared__ u32 scratch[16];
+extern "C" __global__ void __launch_bounds__(1024) count_wanted(const __grid_constant__ ListArgs args) {
+    __shared__ u32 scratch[32];
     u32 start = min(blockIdx.x * args.pass.chunk, args.pass.count);
     u32 end = min(start + args.pass.chunk, args.pass.count);
     u32 listed = 0;
@@ -228,9 +228,9 @@ extern "C" __global__ void __launch_bounds__(512) count_wanted(const __grid_cons
 }
 
 // Lists them in their order: a chunk's after those of the chunks before.
-extern "C" __global__ void __launch_bounds__(512) list_wanted(const __grid_constant__ ListArgs args) {
-    __shared__ u32 scratch[16];
-    __shared__ u32 warps[16];
+extern "C" __global__ void __launch_bounds__(1024) list_wanted(const __grid_constant__ ListArgs args) {
+    __shared__ u32 scratch[32];
+    __shared__ u32 warps[32];
     const PassArgs& pass = args.pass;
     u32 before = 0;
     for (u32 block = threadIdx.x; block < blockIdx.x; block += blockDim.x) before += at<const u32>(args.listed)[block];

@@ -61,6 +61,8 @@
 pub mod error;
 pub mod limits;
 
+pub mod device;
+
 #[cfg(feature = "files")]
 pub mod files;
 
@@ -86,7 +88,7 @@ pub mod baseline;
 
 mod tree;
 
-mod backend;
+pub mod backend;
 
 pub mod search;
 

@@ -5,6 +5,8 @@
 //! more than one answer is right, the lowest number wins.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 
 pub(crate) use cpu::Cpu;
 
@@ -14,6 +16,7 @@ use crate::bound::region::Region;
 use crate::bound::simplex::Column;
 use crate::bound::survey::{LANES, Survey};
 use crate::bound::view::{Buckets, MAX_BUCKETS, View};
+use crate::device::Found;
 use crate::search::Clock;
 use crate::tree::{Item, Tree, Walk, Walked};
 
@@ -21,7 +24,7 @@ use crate::tree::{Item, Tree, Walk, Walked};
 ///
 /// Those that return a `bool` say whether they came to their end: if not, the time was over, or the backend failed, and
 /// nothing of theirs is to be used.
-pub(crate) trait Backend: std::fmt::Debug + Sync {
+pub(crate) trait Backend: std::fmt::Debug {
     /// Another instance: what was kept of the one before is void.
     fn load(&self) {}
 
@@ -64,4 +67,12 @@ pub(crate) trait Backend: std::fmt::Debug + Sync {
     /// Path check: walks the items, and returns the batch of the lowest-numbered feasible path. Counts the work of the
     /// items up to the one that holds it, and of no other.
     fn walk(&self, tree: &Tree, items: &[Item], clock: &Clock) -> (Walked, Walk);
+}
+
+/// What devices there are on this machine.
+pub fn devices() -> Found {
+    #[cfg(feature = "cuda")]
+    return cuda::devices();
+    #[cfg(not(feature = "cuda"))]
+    Found { driver: None, devices: Vec::new(), fault: Some(crate::device::Fault::NotBuilt), kernels: "none" }
 }

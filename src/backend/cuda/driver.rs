@@ -12,7 +12,7 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::device::{Device, Driver, Memory, Shape};
-use crate::backend::device::{Facts, Fault};
+use crate::device::{Facts, Fault};
 
 /// The driver of this machine.
 #[derive(Debug)]
@@ -269,10 +269,8 @@ impl Device for Opened {
                 stage.done.synchronize().map_err(error)?;
                 let buffer = &mut stage.bytes()[..range.len()];
                 // SAFETY: the source is inside of its memory (checked above); the buffer is read only after `done`.
-                unsafe {
-                    result::memcpy_dtoh_async(buffer, from + range.start as u64, self.stream.cu_stream())
-                }
-                .map_err(error)?;
+                unsafe { result::memcpy_dtoh_async(buffer, from + range.start as u64, self.stream.cu_stream()) }
+                    .map_err(error)?;
                 stage.done.record(&self.stream).map_err(error)?;
             }
             if let Some((part, len)) = before {
@@ -294,7 +292,9 @@ impl Device for Opened {
     }
 
     fn launch(&self, kernel: &'static str, shape: Shape, args: &[u8]) -> Result<(), Fault> {
-        let what = || format!("start {kernel} with {} blocks of {} threads and {} bytes", shape.grid, shape.block, shape.shared);
+        let what = || {
+            format!("start {kernel} with {} blocks of {} threads and {} bytes", shape.grid, shape.block, shape.shared)
+        };
         let error = |e| failed(what(), e);
         let detail = |text: &str| Fault::Failed { operation: what(), detail: text.to_string() };
         let function = self.functions.get(kernel).ok_or_else(|| detail("there is no such kernel"))?;
