@@ -216,6 +216,12 @@ impl Solver {
 }
 
 impl Solver {
+    /// Searches on a device that a test has made.
+    #[cfg(all(test, feature = "cuda"))]
+    pub(crate) fn on_source(self, choice: Choice, source: Source) -> Self {
+        Solver { choice, source, ..self }
+    }
+
     /// Solves where it was asked to; on the CPU if the device fails.
     fn choose(&self, pool: Option<&ThreadPool>, mut solve: impl FnMut(&dyn Backend) -> Solution) -> Solution {
         #[cfg(feature = "cuda")]

@@ -32,6 +32,23 @@ impl Cpu<'_> {
     }
 }
 
+#[cfg(test)]
+impl Cpu<'_> {
+    /// Walks the items, unless that takes very many nodes.
+    pub fn walk_bounded(&self, tree: &Tree, items: &[Item]) -> Option<(Walked, Walk)> {
+        let mut sum = Walk::default();
+        for item in items {
+            let end = tree.walk(item, &mut sum, |nodes| nodes > 30_000);
+            match end {
+                Walked::Empty => {}
+                Walked::Stopped => return None,
+                Walked::Batch(_) => return Some((end, sum)),
+            }
+        }
+        Some((Walked::Empty, sum))
+    }
+}
+
 impl Backend for Cpu<'_> {
     fn classify(
         &self,

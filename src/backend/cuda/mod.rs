@@ -13,6 +13,8 @@ mod driver;
 mod layout;
 mod passes;
 mod paths;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,7 +65,7 @@ pub(crate) struct Cuda {
 static SYSTEM: OnceLock<Result<Arc<Cuda>, Fault>> = OnceLock::new();
 
 /// Bytes that are copied to measure how fast that is.
-const MEASURED: usize = 32 << 20;
+const MEASURED: usize = if cfg!(test) { 64 << 10 } else { 32 << 20 };
 
 impl Cuda {
     /// Takes a device into use, and measures it.
@@ -92,6 +94,14 @@ impl Cuda {
     /// The device of this machine, opened once.
     pub fn system() -> Result<Arc<Cuda>, Fault> {
         SYSTEM.get_or_init(|| device::open(&System, PTX).and_then(Cuda::new)).clone()
+    }
+
+    /// How its searches walk trees.
+    #[cfg(test)]
+    fn set_pace(&self, pace: paths::Pace) {
+        let mut state = State::default();
+        state.paths.pace = pace;
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(state);
     }
 
     /// What a bound pass over columns that are there takes for a request.
@@ -205,7 +215,11 @@ impl<'a> OnDevice<'a> {
             if let Some(fault) = cuda.lost.get() {
                 return Err(fault.clone());
             }
-            let spare = || cuda.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            let spare = || {
+                let mut state = cuda.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+                state.passes.load();
+                state
+            };
             let result = work(search.state.get_or_insert_with(spare), cuda);
             if let Err(fault @ Fault::Failed { .. }) = &result {
                 // Only the first is kept: what comes after it follows from it.

@@ -264,7 +264,11 @@ impl Passes {
         self.lists(device, pool, view, wanted, clock, |passes, listed, lists| {
             let before = indices.len();
             indices.resize(before + listed, 0);
-            device.download(passes.lists.get()?, lists.index, cast_slice_mut(&mut indices[before..]))
+            let copied = device.download(passes.lists.get()?, lists.index, cast_slice_mut(&mut indices[before..]));
+            if copied.is_err() {
+                indices.truncate(before);
+            }
+            copied
         })
     }
 
