@@ -8,6 +8,9 @@
 //! The kernels do the CPU's operations: the same floats where floats decide, and exact sums; and where the CPU stops at the
 //! first of many, they take the lowest-numbered. So every result has the same bytes.
 
+#[cfg(test)]
+#[path = "../../../tests/common/mod.rs"]
+mod common;
 mod device;
 mod driver;
 mod layout;

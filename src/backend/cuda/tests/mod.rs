@@ -4,6 +4,9 @@ mod emulated;
 
 use std::sync::Arc;
 
+use super::common::Rng;
+use super::common::hard::hard_leaves;
+use super::common::shapes::Shape;
 use super::device::{self, Device, Driver};
 use super::paths::Pace;
 use super::{Cuda, OnDevice, Source};
@@ -110,6 +113,57 @@ fn lengths_of_prompts_are_searched_on_the_device_too() {
     }
     let solver = on(cuda(Emulated::new(Order::Descending)));
     assert_same(&instance(2_500, 5, Lengths::paper(), ChannelModel::Rayleigh, Padding::Longest), &solver, "longest");
+}
+
+/// Ties, few kinds, empty columns, costs over all magnitudes, budgets all alike, orders that mislead.
+#[test]
+fn shapes_that_mislead_do_not_mislead_the_device() {
+    if !emulator() {
+        return;
+    }
+    let mut on_device = 0;
+    for seed in 0..63 {
+        let rng = &mut Rng::new(7_000_000 + seed);
+        let shape = Shape {
+            rows: 2_100 + rng.below(4_000) as usize,
+            costs: Shape::COSTS[(seed % 9) as usize],
+            budgets: Shape::BUDGETS[(seed % 7) as usize],
+            room: rng.pick(&Shape::ROOMS),
+            order: rng.pick(&Shape::ORDERS),
+        };
+        let instance = shape.instance(rng);
+        // What takes long under emulation is left out.
+        let expected = Solver::new(Method::Flat).solve(&instance);
+        if expected.work.nodes > 200_000 {
+            continue;
+        }
+        let shared = [0, 16 << 10, 227 << 10][(seed % 3) as usize];
+        let cuda = cuda(Emulated::new(Order::Shuffled(seed)).shared(shared));
+        let found = on(cuda).solve(&instance);
+        assert_eq!(found.ran.fault, None, "seed {seed}");
+        assert_eq!((&found.rows, &found.work), (&expected.rows, &expected.work), "seed {seed}, {shape:?}");
+        assert!(found.certificate == expected.certificate, "seed {seed}, {shape:?}");
+        on_device += usize::from(found.ran.backend == "cuda");
+    }
+    assert!(on_device > 30, "{on_device}");
+}
+
+/// The hardest subproblems known go to the device, and come back with the CPU's counters.
+#[test]
+fn hard_leaves_are_walked_alike() {
+    if !emulator() {
+        return;
+    }
+    let mut on_device = 0;
+    for (i, (line, instance)) in hard_leaves().iter().enumerate() {
+        let solver = on(cuda(Emulated::new(ORDERS[i % 3])));
+        let (found, expected) = (solver.solve(instance), Solver::new(Method::Flat).solve(instance));
+        assert_eq!(found.ran.fault, None, "{line}");
+        assert_eq!((&found.rows, &found.work), (&expected.rows, &expected.work), "{line}");
+        assert!(found.certificate == expected.certificate, "{line}");
+        on_device += usize::from(found.ran.backend == "cuda");
+    }
+    assert!(on_device > 20, "{on_device}");
 }
 
 /// A subproblem: some free requests, of few classes or each its own, and what may be used and lost.
