@@ -45,7 +45,7 @@ pub struct Facts {
     pub memory: u64,
     /// Bytes of shared memory that a block may have.
     pub shared: u32,
-    /// Clock of the multiprocessors, in kHz.
+    /// Clock of the multiprocessors, in kHz; 0 if unknown.
     pub clock_khz: u32,
     /// Bytes a second that its memory moves at most: twice the memory clock times the width of the bus; 0 if unknown.
     pub bandwidth: u64,

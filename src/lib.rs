@@ -59,6 +59,9 @@
 //! library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is reserved for the GPU
 //! backend and adds nothing yet.
 
+#[cfg(test)]
+extern crate self as dftsp;
+
 pub mod error;
 pub mod limits;
 

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -14,6 +15,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::backend::cuda::{OnDevice, Source};
 use crate::backend::{Backend, Cpu};
 use crate::baseline;
+use crate::bound::view::{Buckets, View};
 use crate::certificate::{Solution, Work};
 use crate::device::{Choice, Ran};
 use crate::error::{Error, Result};
@@ -155,6 +157,32 @@ impl Solver {
         Ok(Solver { choice, ..self })
     }
 
+    /// The time of each of `passes` bound passes over `instance` at four λ, where [`Solver::on`] says (on the CPU for
+    /// [`Choice::Auto`]): for comparisons. A pass reads 40 bytes a request, which are there already.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn time_bound_passes(&self, instance: &Instance, passes: usize) -> Result<Vec<Duration>> {
+        let view = View::new(instance, 1);
+        let (least, most) =
+            (0..view.len()).map(|i| view.budget(i)).fold((u64::MAX, 0), |(a, b), e| (a.min(e), b.max(e)));
+        let buckets = Buckets::new(least.min(most), most, view.len());
+        let [c, d, k] = view.capacity().map(|c| 1.0 / c.max(1) as f64);
+        // Each priced so that some of what is there is worth it.
+        let lambda =
+            [1.0, 10.0, 100.0, 1000.0].map(|times| [times * c, times * d, times * k, times / most.max(1) as f64]);
+        #[cfg(feature = "cuda")]
+        if self.choice == Choice::Cuda {
+            let device = OnDevice::new(self.choice, self.source.clone(), self.pool.as_deref());
+            return match device.time_surveys(&view, &buckets, &lambda, passes) {
+                Some(times) => Ok(times),
+                None => Err(device.ran().fault.unwrap_or(crate::device::Fault::NoDevice).into()),
+            };
+        }
+        let cpu = Cpu { pool: self.pool.as_deref() };
+        Ok(cpu.time_surveys(&view, &buckets, &lambda, passes).unwrap_or_default())
+    }
+
     /// What it does.
     pub fn method(&self) -> Method {
         self.method
@@ -216,6 +244,12 @@ impl Solver {
 }
 
 impl Solver {
+    /// Searches on a device that a test has made.
+    #[cfg(all(test, feature = "cuda"))]
+    pub(crate) fn on_source(self, choice: Choice, source: Source) -> Self {
+        Solver { choice, source, ..self }
+    }
+
     /// Solves where it was asked to; on the CPU if the device fails.
     fn choose(&self, pool: Option<&ThreadPool>, mut solve: impl FnMut(&dyn Backend) -> Solution) -> Solution {
         #[cfg(feature = "cuda")]

@@ -10,6 +10,8 @@ pub(crate) mod cuda;
 
 pub(crate) use cpu::Cpu;
 
+use std::time::Duration;
+
 use crate::bound::classify::Pass;
 use crate::bound::condense::{Condensed, Member};
 use crate::bound::region::Region;
@@ -63,6 +65,16 @@ pub(crate) trait Backend: std::fmt::Debug {
         lambda: &[Column; LANES],
         clock: &Clock,
     ) -> bool;
+
+    /// The time of each of so many surveys in a row, for comparisons: columns and sums are where they are used. None if it
+    /// failed.
+    fn time_surveys(
+        &self,
+        view: &View<'_>,
+        buckets: &Buckets,
+        lambda: &[Column; LANES],
+        passes: usize,
+    ) -> Option<Vec<Duration>>;
 
     /// Path check: walks the items, and returns the batch of the lowest-numbered feasible path. Counts the work of the
     /// items up to the one that holds it, and of no other.

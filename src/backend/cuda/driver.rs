@@ -64,8 +64,9 @@ impl Driver for System {
             let value = unsafe { result::device::get_attribute(device, attribute) };
             value.map(i32::unsigned_abs).map_err(error)
         };
-        let clock = u64::from(ask(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)?);
-        let bits = u64::from(ask(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)?);
+        // Not every driver tells clocks.
+        let clock = u64::from(ask(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE).unwrap_or(0));
+        let bits = u64::from(ask(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH).unwrap_or(0));
         Ok(Facts {
             ordinal,
             name: result::device::get_name(device).map_err(error)?,
@@ -77,7 +78,7 @@ impl Driver for System {
             // SAFETY: as above.
             memory: unsafe { result::device::total_mem(device) }.map_err(error)? as u64,
             shared: ask(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
-            clock_khz: ask(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?,
+            clock_khz: ask(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE).unwrap_or(0),
             bandwidth: 2 * clock * 1000 * bits / 8,
         })
     }

@@ -8,11 +8,16 @@
 //! The kernels do the CPU's operations: the same floats where floats decide, and exact sums; and where the CPU stops at the
 //! first of many, they take the lowest-numbered. So every result has the same bytes.
 
+#[cfg(test)]
+#[path = "../../../tests/common/mod.rs"]
+mod common;
 mod device;
 mod driver;
 mod layout;
 mod passes;
 mod paths;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +38,7 @@ use crate::search::Clock;
 use crate::tree::{Item, Tree, Walk, Walked};
 use device::Device;
 use driver::System;
-use passes::{COLUMN_BYTES, Passes};
+use passes::{COLUMN_BYTES, Link, Passes};
 use paths::Paths;
 
 include!(concat!(env!("OUT_DIR"), "/ptx.rs"));
@@ -63,7 +68,7 @@ pub(crate) struct Cuda {
 static SYSTEM: OnceLock<Result<Arc<Cuda>, Fault>> = OnceLock::new();
 
 /// Bytes that are copied to measure how fast that is.
-const MEASURED: usize = 32 << 20;
+const MEASURED: usize = if cfg!(test) { 64 << 10 } else { 32 << 20 };
 
 impl Cuda {
     /// Takes a device into use, and measures it.
@@ -92,6 +97,14 @@ impl Cuda {
     /// The device of this machine, opened once.
     pub fn system() -> Result<Arc<Cuda>, Fault> {
         SYSTEM.get_or_init(|| device::open(&System, PTX).and_then(Cuda::new)).clone()
+    }
+
+    /// How its searches walk trees.
+    #[cfg(test)]
+    fn set_pace(&self, pace: paths::Pace) {
+        let mut state = State::default();
+        state.paths.pace = pace;
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(state);
     }
 
     /// What a bound pass over columns that are there takes for a request.
@@ -205,7 +218,11 @@ impl<'a> OnDevice<'a> {
             if let Some(fault) = cuda.lost.get() {
                 return Err(fault.clone());
             }
-            let spare = || cuda.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            let spare = || {
+                let mut state = cuda.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+                state.passes.load();
+                state
+            };
             let result = work(search.state.get_or_insert_with(spare), cuda);
             if let Err(fault @ Fault::Failed { .. }) = &result {
                 // Only the first is kept: what comes after it follows from it.
@@ -219,6 +236,10 @@ impl<'a> OnDevice<'a> {
         })
     }
 
+    fn link<'c>(&'c self, cuda: &'c Cuda) -> Link<'c> {
+        Link { device: &*cuda.device, pool: self.cpu.pool }
+    }
+
     /// Whether the instance at hand goes to the device.
     fn on_device(&self, requests: usize) -> bool {
         let search = &mut *self.search.borrow_mut();
@@ -229,29 +250,25 @@ impl<'a> OnDevice<'a> {
             let (n, threads) = (requests as f64, self.cpu.pool.map_or(1, ThreadPool::current_num_threads));
             let parts = requests.div_ceil(part_size(requests)).min(threads).max(1) as f64;
             let cpu = PASSES * n * search.sampled.unwrap_or(ASSUMED_CPU) / parts;
-            // Opening is the most of it: first without looking whether there is anything to open.
-            let assumed = n * COLUMN_BYTES as f64 * ASSUMED_UPLOAD + PASSES * (n * ASSUMED_PASS + LAUNCHES * ASSUMED_LATENCY);
+            let on_cpu = format!("the bound passes over {requests} requests take {} on the CPU", milliseconds(cpu));
             let bytes = n * COLUMN_BYTES as f64;
-            let gpu = if !self.source.is_open() {
-                ASSUMED_OPENING + assumed
-            } else {
-                match self.cuda() {
-                    Ok(cuda) => bytes * cuda.upload + PASSES * (n * cuda.pass() + LAUNCHES * cuda.latency),
-                    Err(fault) => {
-                        search.why = Some(fault.to_string());
-                        return false;
-                    }
+            if !self.source.is_open() {
+                let gpu = bytes * ASSUMED_UPLOAD + PASSES * (n * ASSUMED_PASS + LAUNCHES * ASSUMED_LATENCY);
+                if cpu < ASSUMED_OPENING + gpu {
+                    search.why =
+                        Some(format!("{on_cpu}, and opening a device alone about {}", milliseconds(ASSUMED_OPENING)));
+                    return false;
+                }
+            }
+            let cuda = match self.cuda() {
+                Ok(cuda) => cuda,
+                Err(fault) => {
+                    search.why = Some(fault.to_string());
+                    return false;
                 }
             };
-            if gpu < cpu && let Err(fault) = self.cuda() {
-                search.why = Some(fault.to_string());
-                return false;
-            }
-            let times = format!(
-                "the bound passes over {requests} requests would take {} ms on the CPU and {} ms on the device, with the way there",
-                rounded(cpu), rounded(gpu)
-            );
-            search.why = Some(times);
+            let gpu = bytes * cuda.upload + PASSES * (n * cuda.pass() + LAUNCHES * cuda.latency);
+            search.why = Some(format!("{on_cpu} and {} on the device, with the way there", milliseconds(gpu)));
             gpu < cpu
         })
     }
@@ -261,10 +278,10 @@ impl<'a> OnDevice<'a> {
     }
 }
 
-/// Nanoseconds as milliseconds with two digits or so.
-fn rounded(nanoseconds: f64) -> String {
+/// Nanoseconds for people.
+fn milliseconds(nanoseconds: f64) -> String {
     let ms = nanoseconds / 1e6;
-    if ms >= 10.0 { format!("{ms:.0}") } else { format!("{ms:.2}") }
+    if ms >= 10.0 { format!("{ms:.0} ms") } else { format!("{ms:.2} ms") }
 }
 
 impl Drop for OnDevice<'_> {
@@ -308,7 +325,7 @@ impl Backend for OnDevice<'_> {
         if !self.on_device(view.len()) {
             return self.cpu.classify(pass, condensed, view, near, clock);
         }
-        self.run(false, |state, cuda| state.passes.classify(&*cuda.device, self.cpu.pool, condensed, view, near, clock))
+        self.run(false, |state, cuda| state.passes.classify(self.link(cuda), condensed, view, near, clock))
     }
 
     fn members(
@@ -322,23 +339,21 @@ impl Backend for OnDevice<'_> {
         if !self.is_on_device() {
             return self.cpu.members(pass, view, open, members, clock);
         }
-        self.run(false, |state, cuda| state.passes.members(&*cuda.device, self.cpu.pool, view, open, members, clock))
+        self.run(false, |state, cuda| state.passes.members(self.link(cuda), view, open, members, clock))
     }
 
     fn taken(&self, pass: &Pass, view: &View<'_>, least: u64, rows: &mut Vec<u32>) -> bool {
         if !self.is_on_device() {
             return self.cpu.taken(pass, view, least, rows);
         }
-        self.run(false, |state, cuda| state.passes.taken(&*cuda.device, self.cpu.pool, view, least, rows))
+        self.run(false, |state, cuda| state.passes.taken(self.link(cuda), view, least, rows))
     }
 
     fn priced(&self, view: &View<'_>, price: (Column, f64), least: u64, listed: &mut Vec<u32>, clock: &Clock) -> bool {
         if !self.is_on_device() {
             return self.cpu.priced(view, price, least, listed, clock);
         }
-        self.run(false, |state, cuda| {
-            state.passes.priced(&*cuda.device, self.cpu.pool, view, price, least, listed, clock)
-        })
+        self.run(false, |state, cuda| state.passes.priced(self.link(cuda), view, price, least, listed, clock))
     }
 
     fn survey(
@@ -354,10 +369,22 @@ impl Backend for OnDevice<'_> {
         }
         self.run(false, |state, cuda| {
             let start = Instant::now();
-            let done = state.passes.survey(&*cuda.device, self.cpu.pool, survey, view, buckets, lambda, clock);
+            let done = state.passes.survey(self.link(cuda), survey, view, buckets, lambda, clock);
             let each = start.elapsed().as_nanos() as f64 / view.len().max(1) as f64;
             cuda.pass.store(each.to_bits(), Ordering::Relaxed);
             done
+        })
+    }
+
+    fn time_surveys(
+        &self,
+        view: &View<'_>,
+        buckets: &Buckets,
+        lambda: &[Column; LANES],
+        passes: usize,
+    ) -> Option<Vec<Duration>> {
+        self.run(None, |state, cuda| {
+            state.passes.time_surveys(self.link(cuda), view, buckets, lambda, passes).map(Some)
         })
     }
 

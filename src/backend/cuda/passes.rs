@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use bytemuck::{bytes_of, cast_slice, cast_slice_mut};
 use rayon::ThreadPool;
@@ -59,6 +60,13 @@ pub(super) struct Passes {
     words: Vec<u64>,
 }
 
+/// The device, and the threads that help to copy.
+#[derive(Clone, Copy)]
+pub(super) struct Link<'a> {
+    pub device: &'a dyn Device,
+    pub pool: Option<&'a ThreadPool>,
+}
+
 /// How a pass ended: whether it came to its end before the time was over.
 type Done = Result<bool, Fault>;
 
@@ -98,26 +106,25 @@ impl Passes {
 
     pub fn classify(
         &mut self,
-        device: &dyn Device,
-        pool: Option<&ThreadPool>,
+        link: Link<'_>,
         condensed: &mut Condensed,
         view: &View<'_>,
         (region, buckets): (Region, Buckets),
         clock: &Clock,
     ) -> Done {
         let count = buckets.count;
-        let sums = self.sums.reserve(device, CELL_WORDS * 8 * count, "the sums of buckets")?;
-        device.fill(sums, 0, 8 * LEAST * count, 0)?;
-        device.fill(sums, 8 * LEAST * count, 8 * count, 0xff)?;
-        device.fill(sums, 8 * MOST * count, 8 * count, 0)?;
+        let sums = self.sums.reserve(link.device, CELL_WORDS * 8 * count, "the sums of buckets")?;
+        link.device.fill(sums, 0, 8 * LEAST * count, 0)?;
+        link.device.fill(sums, 8 * LEAST * count, 8 * count, 0xff)?;
+        link.device.fill(sums, 8 * MOST * count, 8 * count, 0)?;
         let cells = sums.address();
         let w = region.whiten;
         let mut core = Core::default();
-        for window in self.windows(device, view.len())? {
+        for window in self.windows(link.device, view.len())? {
             if clock.over() {
                 return Ok(false);
             }
-            let (pass, shape) = self.pass(device, pool, view, &window, &buckets, CELL_WORDS)?;
+            let (pass, shape) = self.pass(link, view, &window, &buckets, CELL_WORDS)?;
             let args = ClassifyArgs {
                 pass,
                 cells,
@@ -128,21 +135,21 @@ impl Passes {
                 taken_below: 1.0 - PRICE_ERROR,
                 price_error: PRICE_ERROR,
             };
-            device.launch("classify", shape, bytes_of(&args))?;
+            link.device.launch("classify", shape, bytes_of(&args))?;
             let wanted = Wanted { kind: WANTED_CORE, least: 0, lambda: [0.0; RESOURCES], most: 0.0 };
-            let (listed, lists) = self.list(device, pass, shape, wanted)?;
+            let (listed, lists) = self.list(link.device, pass, shape, wanted)?;
             let words = &mut self.words;
             words.resize(RESOURCES * listed, 0);
-            device.download(self.lists.get()?, lists.cost, cast_slice_mut(words))?;
+            link.device.download(self.lists.get()?, lists.cost, cast_slice_mut(words))?;
             core.cost.extend(words.chunks_exact(RESOURCES).map(|c| [c[0], c[1], c[2], c[3]]));
             let before = core.index.len();
             core.index.resize(before + listed, 0);
-            device.download(self.lists.get()?, lists.index, cast_slice_mut(&mut core.index[before..]))?;
+            link.device.download(self.lists.get()?, lists.index, cast_slice_mut(&mut core.index[before..]))?;
             core.tag.resize(before + listed, 0);
-            device.download(self.lists.get()?, lists.tag, cast_slice_mut(&mut core.tag[before..]))?;
+            link.device.download(self.lists.get()?, lists.tag, cast_slice_mut(&mut core.tag[before..]))?;
         }
         self.words.resize(CELL_WORDS * count, 0);
-        device.download(self.sums.get()?, 0, cast_slice_mut(&mut self.words))?;
+        link.device.download(self.sums.get()?, 0, cast_slice_mut(&mut self.words))?;
         let words = &self.words;
         let cells: Vec<Cell> = (0..count)
             .map(|bucket| {
@@ -160,28 +167,19 @@ impl Passes {
 
     pub fn survey(
         &mut self,
-        device: &dyn Device,
-        pool: Option<&ThreadPool>,
+        link: Link<'_>,
         survey: &mut Survey,
         view: &View<'_>,
         buckets: &Buckets,
         lambda: &[Column; LANES],
         clock: &Clock,
     ) -> Done {
-        let count = buckets.count;
-        let sums = self.sums.reserve(device, CELL_WORDS * 8 * count, "the sums of buckets")?;
-        device.fill(sums, 0, LANES * 8 * count, 0)?;
-        let sums = sums.address();
-        for window in self.windows(device, view.len())? {
-            if clock.over() {
-                return Ok(false);
-            }
-            let (pass, shape) = self.pass(device, pool, view, &window, buckets, LANES)?;
-            let lambda = std::array::from_fn(|i| lambda[i % LANES][i / LANES]);
-            device.launch("survey", shape, bytes_of(&SurveyArgs { pass, sums, lambda }))?;
+        if !self.start_survey(link, view, buckets, lambda, clock)? {
+            return Ok(false);
         }
+        let count = buckets.count;
         self.words.resize(LANES * count, 0);
-        device.download(self.sums.get()?, 0, cast_slice_mut(&mut self.words))?;
+        link.device.download(self.sums.get()?, 0, cast_slice_mut(&mut self.words))?;
         survey.parts.resize_with(1, Vec::new);
         survey.parts[0].clear();
         let of = |bucket: usize| std::array::from_fn(|lane| self.words[lane * count + bucket]);
@@ -189,10 +187,57 @@ impl Passes {
         Ok(true)
     }
 
+    fn start_survey(
+        &mut self,
+        link: Link<'_>,
+        view: &View<'_>,
+        buckets: &Buckets,
+        lambda: &[Column; LANES],
+        clock: &Clock,
+    ) -> Done {
+        let count = buckets.count;
+        let sums = self.sums.reserve(link.device, CELL_WORDS * 8 * count, "the sums of buckets")?;
+        link.device.fill(sums, 0, LANES * 8 * count, 0)?;
+        let sums = sums.address();
+        for window in self.windows(link.device, view.len())? {
+            if clock.over() {
+                return Ok(false);
+            }
+            let (pass, shape) = self.pass(link, view, &window, buckets, LANES)?;
+            let lambda = std::array::from_fn(|i| lambda[i % LANES][i / LANES]);
+            link.device.launch("survey", shape, bytes_of(&SurveyArgs { pass, sums, lambda }))?;
+        }
+        Ok(true)
+    }
+
+    /// The time of each of so many surveys, without what comes back.
+    pub fn time_surveys(
+        &mut self,
+        link: Link<'_>,
+        view: &View<'_>,
+        buckets: &Buckets,
+        lambda: &[Column; LANES],
+        passes: usize,
+    ) -> Result<Vec<Duration>, Fault> {
+        /// Launches between two looks at the clock: what a launch takes is then hidden behind the kernels.
+        const LAUNCHES: u32 = 8;
+        let clock = Clock::start(&Limits::NONE);
+        self.survey(link, &mut Survey::default(), view, buckets, lambda, &clock)?;
+        let mut times = Vec::with_capacity(passes);
+        for _ in 0..passes {
+            let start = Instant::now();
+            for _ in 0..LAUNCHES {
+                self.start_survey(link, view, buckets, lambda, &clock)?;
+            }
+            link.device.synchronize()?;
+            times.push(start.elapsed() / LAUNCHES);
+        }
+        Ok(times)
+    }
+
     pub fn members(
         &mut self,
-        device: &dyn Device,
-        pool: Option<&ThreadPool>,
+        link: Link<'_>,
         view: &View<'_>,
         open: &[bool; MAX_BUCKETS],
         members: &mut Vec<Member>,
@@ -201,19 +246,19 @@ impl Passes {
         members.clear();
         let bits: Vec<u32> =
             open.chunks(32).map(|word| word.iter().rev().fold(0, |bits, &open| bits << 1 | u32::from(open))).collect();
-        let memory = self.open.reserve(device, 4 * bits.len(), "the open buckets")?;
-        device.upload(memory, 0, cast_slice(&bits), None)?;
+        let memory = self.open.reserve(link.device, 4 * bits.len(), "the open buckets")?;
+        link.device.upload(memory, 0, cast_slice(&bits), None)?;
         let wanted = Wanted { kind: WANTED_MEMBERS, least: 0, lambda: [0.0; RESOURCES], most: 0.0 };
         let mut tags: Vec<u16> = Vec::new();
         let mut index: Vec<u32> = Vec::new();
-        self.lists(device, pool, view, wanted, clock, |passes, listed, lists| {
+        self.lists(link, view, wanted, clock, |passes, listed, lists| {
             let memory = passes.lists.get()?;
             passes.words.resize(listed, 0);
-            device.download(memory, lists.budget, cast_slice_mut(&mut passes.words))?;
+            link.device.download(memory, lists.budget, cast_slice_mut(&mut passes.words))?;
             index.resize(listed, 0);
-            device.download(memory, lists.index, cast_slice_mut(&mut index))?;
+            link.device.download(memory, lists.index, cast_slice_mut(&mut index))?;
             tags.resize(listed, 0);
-            device.download(memory, lists.tag, cast_slice_mut(&mut tags))?;
+            link.device.download(memory, lists.tag, cast_slice_mut(&mut tags))?;
             let each = passes.words.iter().zip(&index).zip(&tags);
             members.extend(each.map(|((&budget, &index), &tag)| Member {
                 budget: Reverse(budget),
@@ -223,23 +268,15 @@ impl Passes {
         })
     }
 
-    pub fn taken(
-        &mut self,
-        device: &dyn Device,
-        pool: Option<&ThreadPool>,
-        view: &View<'_>,
-        least: u64,
-        rows: &mut Vec<u32>,
-    ) -> Done {
+    pub fn taken(&mut self, link: Link<'_>, view: &View<'_>, least: u64, rows: &mut Vec<u32>) -> Done {
         let wanted = Wanted { kind: WANTED_TAKEN, least, lambda: [0.0; RESOURCES], most: 0.0 };
         // A batch is written down even when the time is over.
-        self.indices(device, pool, view, wanted, rows, &Clock::start(&Limits::NONE))
+        self.indices(link, view, wanted, rows, &Clock::start(&Limits::NONE))
     }
 
     pub fn priced(
         &mut self,
-        device: &dyn Device,
-        pool: Option<&ThreadPool>,
+        link: Link<'_>,
         view: &View<'_>,
         (lambda, most): (Column, f64),
         least: u64,
@@ -248,44 +285,46 @@ impl Passes {
     ) -> Done {
         listed.clear();
         let wanted = Wanted { kind: WANTED_PRICED, least, lambda, most };
-        self.indices(device, pool, view, wanted, listed, clock)
+        self.indices(link, view, wanted, listed, clock)
     }
 
     /// Adds the indices of a list.
     fn indices(
         &mut self,
-        device: &dyn Device,
-        pool: Option<&ThreadPool>,
+        link: Link<'_>,
         view: &View<'_>,
         wanted: Wanted,
         indices: &mut Vec<u32>,
         clock: &Clock,
     ) -> Done {
-        self.lists(device, pool, view, wanted, clock, |passes, listed, lists| {
+        self.lists(link, view, wanted, clock, |passes, listed, lists| {
             let before = indices.len();
             indices.resize(before + listed, 0);
-            device.download(passes.lists.get()?, lists.index, cast_slice_mut(&mut indices[before..]))
+            let copied = link.device.download(passes.lists.get()?, lists.index, cast_slice_mut(&mut indices[before..]));
+            if copied.is_err() {
+                indices.truncate(before);
+            }
+            copied
         })
     }
 
     /// Makes a list, window by window; `each` reads it.
     fn lists(
         &mut self,
-        device: &dyn Device,
-        pool: Option<&ThreadPool>,
+        link: Link<'_>,
         view: &View<'_>,
         wanted: Wanted,
         clock: &Clock,
         mut each: impl FnMut(&mut Self, usize, Lists) -> Result<(), Fault>,
     ) -> Done {
-        for window in self.windows(device, view.len())? {
+        for window in self.windows(link.device, view.len())? {
             if clock.over() {
                 return Ok(false);
             }
-            let (pass, shape) = self.pass(device, pool, view, &window, &Buckets::default(), 0)?;
+            let (pass, shape) = self.pass(link, view, &window, &Buckets::default(), 0)?;
             let args = self.list_args(pass, wanted)?;
-            device.launch("count_wanted", shape, bytes_of(&args))?;
-            let (listed, lists) = self.list(device, pass, shape, wanted)?;
+            link.device.launch("count_wanted", shape, bytes_of(&args))?;
+            let (listed, lists) = self.list(link.device, pass, shape, wanted)?;
             each(self, listed, lists)?;
         }
         Ok(true)
@@ -351,8 +390,7 @@ impl Passes {
     /// Brings the columns of a window to the device, and what a kernel is told of them. `words`: of sums for a bucket.
     fn pass(
         &mut self,
-        device: &dyn Device,
-        pool: Option<&ThreadPool>,
+        link: Link<'_>,
         view: &View<'_>,
         window: &Range<usize>,
         buckets: &Buckets,
@@ -361,19 +399,19 @@ impl Passes {
         debug_assert!(view.stride == 1, "samples stay on the host");
         // Columns begin at multiples of 16 bytes.
         let column = window.len().next_multiple_of(2) * 8;
-        let memory = self.columns.reserve(device, COLUMNS * column, "the columns of the requests")?;
+        let memory = self.columns.reserve(link.device, COLUMNS * column, "the columns of the requests")?;
         let address = memory.address();
         if !self.resident {
             let c = view.columns;
             for (at, values) in [&c.uplink, &c.downlink, &c.kv_tokens, &c.compute, &c.budget].into_iter().enumerate() {
-                device.upload(memory, at * column, cast_slice(&values[window.clone()]), pool)?;
+                link.device.upload(memory, at * column, cast_slice(&values[window.clone()]), link.pool)?;
             }
             self.resident = window.len() == view.len();
         }
         let shared = words * 8 * buckets.count;
-        let fits = words > 0 && shared + 1024 <= device.facts().shared as usize;
-        let shape = shape(device, window.len() as u32, if fits { shared as u32 } else { 0 });
-        self.counts.reserve(device, 4 * shape.grid as usize, "the counts of blocks")?;
+        let fits = words > 0 && shared + 1024 <= link.device.facts().shared as usize;
+        let shape = shape(link.device, window.len() as u32, if fits { shared as u32 } else { 0 });
+        self.counts.reserve(link.device, 4 * shape.grid as usize, "the counts of blocks")?;
         let pass = PassArgs {
             columns: layout::Columns { of: std::array::from_fn(|at| address + (at * column) as u64) },
             buckets: layout::Buckets {

@@ -24,15 +24,26 @@ const BLOCK: u32 = 128;
 const BLOCKS: u32 = 4;
 /// Counts of a group, on average, up to which tiles are of 8 threads and not of 32.
 const FEW_COUNTS: usize = 12;
-/// Nodes that a piece walks in the first round; twice as many in each further one, up to the last number.
-const FIRST_QUOTA: u64 = 1 << 9;
-const LAST_QUOTA: u64 = 1 << 14;
-/// Pieces for each tile of the device, below which those that pause are cut.
-const PIECES: usize = 4;
+/// How pieces are walked. The result does not depend on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Nodes that a piece walks in the first round; twice as many in each further one, up to the last number.
+    pub first_quota: u64,
+    pub last_quota: u64,
+    /// Pieces for each tile of the device, below which those that pause are cut.
+    pub pieces: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { first_quota: 1 << 9, last_quota: 1 << 14, pieces: 4 }
+    }
+}
 
 /// What is on the device for path checks. Memory is reused from one tree to the next.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
+    pub pace: Pace,
     tree: Slot,
     pieces: Slot,
     ticket: Slot,
@@ -103,7 +114,7 @@ impl Paths {
         let counts: usize = tree.groups.iter().map(|group| group.len as usize + 1).sum();
         let tile = if counts <= FEW_COUNTS * levels { 8 } else { 32 };
         let tiles = (device.facts().multiprocessors * BLOCKS * BLOCK / tile) as usize;
-        let mut quota = FIRST_QUOTA;
+        let mut quota = self.pace.first_quota;
         loop {
             let open: Vec<usize> = (0..states.len()).filter(|&at| matches!(states[at], State::Open(_))).collect();
             if open.is_empty() {
@@ -120,7 +131,7 @@ impl Paths {
                 })
                 .collect();
             let (results, places) = self.round(device, tree, &tables, tile, quota, &pieces)?;
-            let cut = open.len() < PIECES * tiles;
+            let cut = open.len() < self.pace.pieces * tiles;
             let mut next = Vec::with_capacity(states.len() + open.len());
             let mut read = results.iter().zip(places.chunks_exact(levels));
             for state in states {
@@ -171,7 +182,7 @@ impl Paths {
                 }
             }
             states = merged(next);
-            quota = (2 * quota).min(LAST_QUOTA);
+            quota = (2 * quota).min(self.pace.last_quota);
         }
     }
 
