@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::backend;
 use crate::certificate::{Solution, Work};
 use crate::device::{Choice, Fault, Found};
-use crate::error::{Place, Result};
+use crate::error::{Error, Place, Result};
 use crate::generate::{Family, Generator, Lengths, Spec};
 use crate::instance::{Instance, Problem};
 use crate::scenario::Padding;
@@ -33,12 +33,14 @@ pub enum Kind {
     HardLeaves,
     /// Many small instances of the kind fading in one call.
     Cells,
+    /// No proof, but a bound pass alone over requests of the kind fading: what the memory moves.
+    BoundPass,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 6] =
-        [Kind::Fading, Kind::Shared, Kind::Paper, Kind::Continuous, Kind::HardLeaves, Kind::Cells];
+    pub const ALL: [Kind; 7] =
+        [Kind::Fading, Kind::Shared, Kind::Paper, Kind::Continuous, Kind::HardLeaves, Kind::Cells, Kind::BoundPass];
 
     /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
@@ -49,12 +51,18 @@ impl Kind {
             Kind::Continuous => "continuous",
             Kind::HardLeaves => "hard-leaves",
             Kind::Cells => "cells",
+            Kind::BoundPass => "bound-pass",
         }
     }
 
     /// The kind of that name.
     pub fn from_name(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether one instance of each size is solved to its proof.
+    pub fn is_solved_by_size(self) -> bool {
+        matches!(self, Kind::Fading | Kind::Shared | Kind::Paper | Kind::Continuous)
     }
 
     /// What the throughput counts.
@@ -153,6 +161,9 @@ impl Figure {
     }
 }
 
+/// Bytes of a request that a bound pass reads: four costs and a budget.
+const REQUEST_BYTES: u64 = 40;
+
 /// One set of instances under every setting.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -162,6 +173,8 @@ pub struct Row {
     pub instances: u64,
     /// Requests of each; 0 if they differ.
     pub requests: u64,
+    /// Bytes that a bound pass reads: some requests are not servable, and not in it. 0 where none is measured alone.
+    pub bytes: u64,
     /// In the order of the settings.
     pub figures: Vec<Figure>,
 }
@@ -174,6 +187,11 @@ impl Row {
             Kind::Cells => self.instances,
             _ => self.requests,
         }
+    }
+
+    /// Bytes a second that a bound pass reads.
+    pub fn bandwidth(&self, figure: &Figure) -> Option<f64> {
+        (self.kind == Kind::BoundPass).then(|| (self.bytes as f64) / figure.median())
     }
 }
 
@@ -216,7 +234,7 @@ impl Comparison {
                     troubles.push(format!("{what}: {} differs from {}: {differs}", setting.name(), self.first()));
                 }
                 if let Some(fault) = &figure.fault {
-                    troubles.push(format!("{what}: {} was done again on the CPU: {fault}", setting.name()));
+                    troubles.push(format!("{what}: {} failed: {fault}", setting.name()));
                 }
             }
         }
@@ -235,7 +253,7 @@ impl Comparison {
             of.map(|(_, figure)| figure.median()).min_by(f64::total_cmp)
         };
         let mut sizes = Vec::new();
-        for row in self.rows.iter().filter(|row| row.kind == kind && row.kind.unit() == "requests") {
+        for row in self.rows.iter().filter(|row| row.kind == kind && kind.is_solved_by_size()) {
             let device = row.figures.iter().any(|figure| figure.on_device > 0);
             let (cpu, cuda) = (best(row, Choice::Cpu)?, best(row, Choice::Cuda)?);
             sizes.push((row.requests, device && cuda < cpu));
@@ -336,6 +354,12 @@ pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Comparison> {
                 progress(&format!("{count} cells of {requests} requests"));
                 rows.push(measure(&mut contenders, plan, (kind, requests), &cells(count, requests, plan.seed)?));
             }
+            Kind::BoundPass => {
+                for &requests in &plan.requests {
+                    progress(&format!("{}, {requests} requests", kind.name()));
+                    rows.push(bound_pass(&contenders, plan, requests)?);
+                }
+            }
             _ => {
                 for &requests in &plan.requests {
                     progress(&format!("{}, {requests} requests", kind.name()));
@@ -385,7 +409,26 @@ fn measure(contenders: &mut [Contender], plan: &Plan, (kind, requests): (Kind, u
     }
     let expected = contenders.first().map_or_else(Vec::new, |first| first.solutions.clone());
     let figures = contenders.iter_mut().map(|contender| figure(contender, &expected)).collect();
-    Row { kind, instances: instances.len() as u64, requests, figures }
+    Row { kind, instances: instances.len() as u64, requests, bytes: 0, figures }
+}
+
+/// Times bound passes alone.
+fn bound_pass(contenders: &[Contender], plan: &Plan, requests: u64) -> Result<Row> {
+    let instance = sized(Kind::Fading, requests, plan.seed)?;
+    let mut figures = Vec::new();
+    for (contender, setting) in contenders.iter().zip(&plan.settings) {
+        let (times, fault) = match contender.solver.time_bound_passes(&instance, plan.repeat) {
+            Ok(times) => (times, None),
+            Err(Error::Device(fault)) => (Vec::new(), Some(fault)),
+            Err(e) => return Err(e),
+        };
+        let mut samples: Vec<f64> = times.iter().map(|time| time.as_secs_f64().max(1e-9)).collect();
+        samples.sort_by(f64::total_cmp);
+        let on_device = usize::from(setting.choice == Choice::Cuda);
+        figures.push(Figure { samples, on_device, size: 0, bound: 0, work: Work::default(), differs: None, fault });
+    }
+    let bytes = instance.len() as u64 * REQUEST_BYTES;
+    Ok(Row { kind: Kind::BoundPass, instances: 1, requests, bytes, figures })
 }
 
 fn figure(contender: &mut Contender, expected: &[Solution]) -> Figure {
@@ -464,6 +507,16 @@ mod tests {
     }
 
     #[test]
+    fn bound_passes_are_timed() {
+        let c = run(&plan(&[Kind::BoundPass]), &mut |_| {}).unwrap();
+        assert_eq!((c.rows.len(), c.agrees()), (2, true));
+        for row in &c.rows {
+            assert!(row.bytes > 0 && row.bytes <= 40 * row.requests);
+            assert!(row.figures.iter().all(|figure| figure.samples.len() == 2 && row.bandwidth(figure).unwrap() > 0.0));
+        }
+    }
+
+    #[test]
     fn the_list_of_hard_leaves_can_be_read() {
         assert_eq!(hard_leaves().unwrap().len(), HARD_LEAVES.lines().count() - 1);
     }
@@ -509,6 +562,7 @@ mod tests {
             kind: Kind::Fading,
             instances: 1,
             requests,
+            bytes: 0,
             figures: vec![figure(cpu, 0), figure(cuda, 1)],
         };
         let settings = vec![setting(Choice::Cpu, 1), setting(Choice::Cuda, 1)];

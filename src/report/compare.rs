@@ -20,7 +20,7 @@ fn report(out: &mut String, c: &Comparison) -> std::fmt::Result {
         writeln!(out, "{device}")?;
     }
     writeln!(out)?;
-    let header = ["instances", "requests", "batch", "bound", "searched on", "time to proof", "throughput"];
+    let header = ["instances", "requests", "batch", "bound", "done on", "time", "throughput"];
     let mut rows = vec![header.map(String::from).to_vec()];
     let mut note = false;
     for row in &c.rows {
@@ -39,7 +39,7 @@ fn report(out: &mut String, c: &Comparison) -> std::fmt::Result {
                 bound,
                 name,
                 milliseconds(figure.median()),
-                format!("{}{}", throughput(row, figure), if figure.work.stopped { ", stopped" } else { "" }),
+                format!("{}{}", throughput(c, row, figure), if figure.work.stopped { ", stopped" } else { "" }),
             ]);
         }
     }
@@ -112,9 +112,23 @@ fn milliseconds(seconds: f64) -> String {
     format!("{ms:.decimals$} ms")
 }
 
-fn throughput(row: &Row, figure: &Figure) -> String {
+fn throughput(c: &Comparison, row: &Row, figure: &Figure) -> String {
     let (rate, unit) = (row.count() as f64 / figure.median(), row.kind.unit());
-    if rate >= 1e6 { format!("{:.1} M {unit}/s", rate / 1e6) } else { format!("{} {unit}/s", grouped(rate as u64)) }
+    let rate = if rate >= 1e6 {
+        format!("{:.1} M {unit}/s", rate / 1e6)
+    } else {
+        format!("{} {unit}/s", grouped(rate as u64))
+    };
+    let Some(bandwidth) = row.bandwidth(figure) else { return rate };
+    let of_peak =
+        of_peak(c, row, figure).map_or_else(String::new, |part| format!(", {:.0} % of the peak", part * 100.0));
+    format!("{rate}, {:.1} GB/s{of_peak}", bandwidth / 1e9)
+}
+
+/// Which part of the bandwidth of the device a bound pass reads with.
+fn of_peak(c: &Comparison, row: &Row, figure: &Figure) -> Option<f64> {
+    let peak = devices::usable(&c.found).ok()?.bandwidth;
+    (figure.on_device > 0 && peak > 0).then_some(row.bandwidth(figure)? / peak as f64)
 }
 
 /// "1,234,567".
@@ -134,7 +148,7 @@ pub(super) fn grouped(n: u64) -> String {
 pub fn to_csv(c: &Comparison) -> String {
     let mut out = String::from(
         "instances,count,requests,backend,threads,on_device,samples,median_ms,least_ms,most_ms,size,bound,stopped,agrees,\
-         throughput_per_s,unit,bound_passes,subproblems,nodes,work_items,paths_checked,paths_open\n",
+         throughput_per_s,unit,gb_per_s,of_peak,bound_passes,subproblems,nodes,work_items,paths_checked,paths_open\n",
     );
     for row in &c.rows {
         for (setting, f) in c.plan.settings.iter().zip(&row.figures) {
@@ -143,7 +157,7 @@ pub fn to_csv(c: &Comparison) -> String {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 out,
-                "{},{},{},{},{},{},{},{:.6},{:.6},{:.6},{},{},{},{agrees},{:.0},{},{},{},{},{},{},{}",
+                "{},{},{},{},{},{},{},{:.6},{:.6},{:.6},{},{},{},{agrees},{:.0},{},{},{},{},{},{},{},{},{}",
                 row.kind.name(),
                 row.instances,
                 if row.requests == 0 { String::new() } else { row.requests.to_string() },
@@ -159,6 +173,8 @@ pub fn to_csv(c: &Comparison) -> String {
                 w.stopped,
                 row.count() as f64 / f.median(),
                 row.kind.unit(),
+                row.bandwidth(f).map_or_else(String::new, |bandwidth| format!("{:.3}", bandwidth / 1e9)),
+                of_peak(c, row, f).map_or_else(String::new, |part| format!("{part:.4}")),
                 w.bound_passes,
                 w.subproblems,
                 w.nodes,
@@ -218,6 +234,8 @@ mod json {
         bound: u64,
         throughput_per_s: f64,
         unit: &'static str,
+        bytes_per_s: Option<f64>,
+        of_peak: Option<f64>,
         agrees: bool,
         work: WorkOut,
     }
@@ -243,12 +261,12 @@ mod json {
             agrees: c.agrees(),
             troubles: c.troubles(),
             devices: found(&c.found),
-            rows: c.rows.iter().map(|r| row(r, &c.plan.settings)).collect(),
+            rows: c.rows.iter().map(|r| row(c, r)).collect(),
             crossover: crossover.collect(),
         }
     }
 
-    fn row(row: &Row, settings: &[Setting]) -> RowOut {
+    fn row(c: &Comparison, row: &Row) -> RowOut {
         let figure = |(setting, f): (&Setting, &Figure)| FigureOut {
             backend: setting.backend(),
             threads: setting.threads,
@@ -259,6 +277,8 @@ mod json {
             bound: f.bound,
             throughput_per_s: row.count() as f64 / f.median(),
             unit: row.kind.unit(),
+            bytes_per_s: row.bandwidth(f),
+            of_peak: super::of_peak(c, row, f),
             agrees: f.differs.is_none() && f.fault.is_none(),
             work: work(&f.work),
         };
@@ -266,7 +286,7 @@ mod json {
             instances: row.kind.name(),
             count: row.instances,
             requests: (row.requests > 0).then_some(row.requests),
-            settings: settings.iter().zip(&row.figures).map(figure).collect(),
+            settings: c.plan.settings.iter().zip(&row.figures).map(figure).collect(),
         }
     }
 }
@@ -288,10 +308,17 @@ pub fn to_svg(c: &Comparison, caption: &[String]) -> super::plot::Result<String>
         Series { label: c.plan.settings[at].name(), points }
     };
     let panel = |kind: Kind| Panel {
-        title: kind.name().to_string(),
+        title: match kind {
+            Kind::Fading => "fading: all four constraints bind",
+            Kind::Shared => "shared: one channel for all users",
+            Kind::Paper => "paper: only the deadline binds",
+            Kind::Continuous => "continuous: fading, any length",
+            _ => kind.name(),
+        }
+        .to_string(),
         series: (0..c.plan.settings.len()).map(|at| series(kind, at)).collect(),
     };
-    let kinds = c.plan.kinds.iter().filter(|kind| kind.unit() == "requests");
+    let kinds = c.plan.kinds.iter().filter(|kind| kind.is_solved_by_size());
     Plot {
         title: "Time to a proven optimum".to_string(),
         caption: [vec![about(c)], about_device(c).into_iter().collect(), caption.to_vec()].concat(),
@@ -310,7 +337,7 @@ mod tests {
 
     fn comparison() -> Comparison {
         let plan = Plan {
-            kinds: vec![Kind::Fading, Kind::Cells],
+            kinds: vec![Kind::Fading, Kind::Cells, Kind::BoundPass],
             requests: vec![100, 1000],
             cells: (10, 50),
             seed: 1,
@@ -325,11 +352,11 @@ mod tests {
     fn every_setting_has_its_line() {
         let c = comparison();
         let text = to_text(&c);
-        assert_eq!((text.matches("cpu, 1 thread").count(), text.matches("cpu, 2 threads").count()), (3, 3), "{text}");
+        assert_eq!((text.matches("cpu, 1 thread").count(), text.matches("cpu, 2 threads").count()), (5, 5), "{text}");
         assert!(text.contains("cells/s") && text.contains("requests/s") && text.contains("\nthe same rows"), "{text}");
         let csv = to_csv(&c);
         let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(columns, [22; 7], "{csv}");
+        assert_eq!(columns, [24; 11], "{csv}");
     }
 
     #[test]

@@ -33,9 +33,12 @@ fn report(out: &mut String, found: &Found) -> std::fmt::Result {
         writeln!(out, "device {}: {}, compute capability {major}.{minor}", facts.ordinal, facts.name)?;
         writeln!(
             out,
-            "  {} multiprocessors at {:.3} GHz, {:.1} GiB of memory {}, {} KiB of shared memory a block",
+            "  {} multiprocessors{}, {:.1} GiB of memory {}, {} KiB of shared memory a block",
             facts.multiprocessors,
-            f64::from(facts.clock_khz) / 1e6,
+            match facts.clock_khz {
+                0 => String::new(),
+                khz => format!(" at {:.3} GHz", f64::from(khz) / 1e6),
+            },
             gib(facts.memory),
             match facts.bandwidth {
                 0 => "(bandwidth unknown)".to_string(),
@@ -95,8 +98,7 @@ pub(super) mod json {
         multiprocessors: u32,
         memory_bytes: u64,
         shared_bytes_per_block: u32,
-        clock_khz: u32,
-        /// Absent if it is unknown.
+        clock_khz: Option<u32>,
         bandwidth_bytes_per_s: Option<u64>,
         usable: bool,
         reason: Option<String>,
@@ -120,7 +122,7 @@ pub(super) mod json {
             multiprocessors: facts.multiprocessors,
             memory_bytes: facts.memory,
             shared_bytes_per_block: facts.shared,
-            clock_khz: facts.clock_khz,
+            clock_khz: (facts.clock_khz > 0).then_some(facts.clock_khz),
             bandwidth_bytes_per_s: (facts.bandwidth > 0).then_some(facts.bandwidth),
             usable: fault.is_none(),
             reason: fault.as_ref().map(ToString::to_string),
