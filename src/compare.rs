@@ -124,6 +124,8 @@ pub struct Plan {
     pub seed: u64,
     /// What is compared.
     pub settings: Vec<Setting>,
+    /// Reports say why there is no device, if there is none.
+    pub asks_for_device: bool,
     /// Samples of each time.
     pub repeat: usize,
     /// Limit of a single solve.
@@ -486,6 +488,7 @@ mod tests {
             cells: (20, 40),
             seed: 1,
             settings: vec![setting(Choice::Cpu, 1), setting(Choice::Cpu, 2)],
+            asks_for_device: false,
             repeat: 2,
             time_limit: Duration::from_secs(60),
         }

@@ -103,6 +103,7 @@ impl Args {
             cells: self.cells()?,
             seed: self.seed,
             settings: self.settings()?,
+            asks_for_device: self.backend != Backend::Cpu,
             repeat: self.repeat as usize,
             time_limit: limits.time.unwrap_or_default(),
         };

@@ -82,11 +82,10 @@ pub fn about(c: &Comparison) -> String {
 
 /// The device in a line, or why there is none; nothing if none was asked for.
 pub fn about_device(c: &Comparison) -> Option<String> {
-    match devices::usable(&c.found) {
-        Ok(facts) if c.plan.settings.iter().any(|s| s.choice == Choice::Cuda) => Some(format!("cuda: {}", facts.name)),
-        Ok(_) => None,
-        Err(why) => Some(format!("no CUDA device will be used: {why}")),
-    }
+    c.plan.asks_for_device.then(|| match devices::usable(&c.found) {
+        Ok(facts) => format!("cuda: {}", facts.name),
+        Err(why) => format!("no CUDA device will be used: {why}"),
+    })
 }
 
 fn instances(row: &Row) -> String {
@@ -342,6 +341,7 @@ mod tests {
             cells: (10, 50),
             seed: 1,
             settings: [1, 2].map(|threads| Setting { choice: Choice::Cpu, threads }).to_vec(),
+            asks_for_device: true,
             repeat: 2,
             time_limit: Duration::from_secs(60),
         };
