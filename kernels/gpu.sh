@@ -106,7 +106,7 @@ for tool in memcheck racecheck; do
   fi
 done
 unset DFTSP_CUDA_INSTANCES
-step compare 60 "$dir/dftsp" compare --out "$out/compare"
+step compare 60 "$dir/dftsp" compare --repeat 3 --out "$out/compare"
 step bench 90 "$dir/cuda_bench" --bench
 
 printf '\n'
