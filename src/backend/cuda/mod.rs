@@ -36,7 +36,7 @@ use crate::bound::view::{Buckets, MAX_BUCKETS, View, part_size};
 use crate::device::{Choice, Fault, Found, Ran};
 use crate::search::Clock;
 use crate::tree::{Item, Tree, Walk, Walked};
-use device::Device;
+use device::{Device, Driver};
 use driver::System;
 use passes::{COLUMN_BYTES, Link, Passes};
 use paths::Paths;
@@ -146,6 +146,16 @@ impl Source {
         }
     }
 
+    /// Whether there is a driver to ask.
+    fn is_present(&self) -> bool {
+        static PRESENT: OnceLock<bool> = OnceLock::new();
+        match self {
+            Source::System => *PRESENT.get_or_init(|| System.is_present()),
+            #[cfg(test)]
+            Source::Given(_) => true,
+        }
+    }
+
     /// Whether opening costs nothing.
     fn is_open(&self) -> bool {
         match self {
@@ -246,6 +256,9 @@ impl<'a> OnDevice<'a> {
         *search.on_device.get_or_insert_with(|| {
             if self.choice != Choice::Auto {
                 return self.choice == Choice::Cuda;
+            }
+            if !self.source.is_present() {
+                return false;
             }
             let (n, threads) = (requests as f64, self.cpu.pool.map_or(1, ThreadPool::current_num_threads));
             let parts = requests.div_ceil(part_size(requests)).min(threads).max(1) as f64;
@@ -390,6 +403,9 @@ impl Backend for OnDevice<'_> {
 
     fn walk(&self, tree: &Tree, items: &[Item], clock: &Clock) -> (Walked, Walk) {
         if self.choice == Choice::Auto {
+            if !self.source.is_present() {
+                return self.cpu.walk(tree, items, clock);
+            }
             // A while on the CPU: most trees are done by then, and for the others it is little.
             let alone = clock.within(if self.source.is_open() { ALONE } else { ALONE_UNOPENED });
             let (end, walk) = self.cpu.walk(tree, items, &alone);
