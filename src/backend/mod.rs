@@ -5,6 +5,9 @@
 //! more than one answer is right, the lowest number wins.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+#[cfg_attr(not(test), expect(dead_code, reason = "only the emulator launches it so far"))]
+mod cuda;
 
 pub(crate) use cpu::Cpu;
 
