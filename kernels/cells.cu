@@ -198,59 +198,33 @@ static __device__ Multipliers from_real(const Column& lambda) {
 
 // ---- The working memory of a cell ----
 
+// Where its parts lie is computed anew at each use: addresses would take registers.
 struct Space {
-    // Costs as fractions of the capacities: four columns, `most` apart. Before them, the keys to sort by.
-    double* scaled;
-    double* gains;
-    // Of each deadline: the best bound and whose it is, its own program, and the size that a search refuted and its λ.
-    u16* bound;
-    u16* refuted;
-    u8* owner;
-    u8* program;
-    u8* helped;
-    u8* flags;
-    // The row of each place.
-    u16* index;
-    u16* list;
-    // Bits of places: at the upper bound in the simplex; chosen just now; the best batch.
-    u32* upper;
-    u32* chosen;
-    u32* best;
+    u8* memory;
     u32 most;
+
+    template <typename T>
+    __device__ __forceinline__ T* part(u32 row_bytes) const {
+        return reinterpret_cast<T*>(memory + row_bytes * most);
+    }
+    // Costs as fractions of the capacities: four columns, `most` apart. Before them, the keys to sort by.
+    __device__ __forceinline__ double* scaled() const { return part<double>(0); }
+    __device__ __forceinline__ double* gains() const { return part<double>(32); }
+    // Of each deadline: the best bound and whose it is, its own program, and the size that a search refuted and its λ.
+    __device__ __forceinline__ u16* bound() const { return part<u16>(40); }
+    __device__ __forceinline__ u16* refuted() const { return part<u16>(42); }
+    // The row of each place.
+    __device__ __forceinline__ u16* index() const { return part<u16>(44); }
+    __device__ __forceinline__ u16* list() const { return part<u16>(46); }
+    __device__ __forceinline__ u8* owner() const { return part<u8>(48); }
+    __device__ __forceinline__ u8* program() const { return part<u8>(49); }
+    __device__ __forceinline__ u8* helped() const { return part<u8>(50); }
+    __device__ __forceinline__ u8* flags() const { return part<u8>(51); }
+    // Bits of places: at the upper bound in the simplex; chosen just now; the best batch.
+    __device__ __forceinline__ u32* upper() const { return part<u32>(52); }
+    __device__ __forceinline__ u32* chosen() const { return upper() + most / 32; }
+    __device__ __forceinline__ u32* best() const { return chosen() + most / 32; }
 };
-
-static __device__ Space space_at(u8* memory, u32 most) {
-    Space s;
-    s.most = most;
-    s.scaled = reinterpret_cast<double*>(memory);
-    s.gains = s.scaled + 4 * most;
-    s.bound = reinterpret_cast<u16*>(s.gains + most);
-    s.refuted = s.bound + most;
-    s.index = s.refuted + most;
-    s.list = s.index + most;
-    s.owner = reinterpret_cast<u8*>(s.list + most);
-    s.program = s.owner + most;
-    s.helped = s.program + most;
-    s.flags = s.helped + most;
-    s.upper = reinterpret_cast<u32*>(s.flags + most);
-    s.chosen = s.upper + most / 32;
-    s.best = s.chosen + most / 32;
-    return s;
-}
-
-// The columns of a cell, by row.
-struct Rows {
-    const u64* uplink;
-    const u64* downlink;
-    const u64* kv_tokens;
-    const u64* compute;
-    const u64* budget;
-    u32 count;
-};
-
-static __device__ __forceinline__ Costs cost_of(const Rows& rows, u32 row) {
-    return {{rows.uplink[row], rows.downlink[row], rows.kv_tokens[row], rows.compute[row]}};
-}
 
 // ---- Sorting ----
 
@@ -303,8 +277,8 @@ struct Simplex {
 };
 
 static __device__ __forceinline__ Column column_at(const Space& s, double stretch, u32 place) {
-    return {{s.scaled[place], s.scaled[s.most + place], s.scaled[2 * s.most + place],
-             __dmul_rn(s.scaled[3 * s.most + place], stretch)}};
+    return {{s.scaled()[place], s.scaled()[s.most + place], s.scaled()[2 * s.most + place],
+             __dmul_rn(s.scaled()[3 * s.most + place], stretch)}};
 }
 
 // Of a request or a slack.
@@ -341,12 +315,12 @@ static __device__ void start(Simplex& x, const Space& s, const Column& limit, co
     u32 words = (x.n + 31) / 32;
     bool priced = warm.r[0] > 0.0 || warm.r[1] > 0.0 || warm.r[2] > 0.0 || warm.r[3] > 0.0;
     for (u32 w = lane(); w < words; w += 32) {
-        s.upper[w] = 0;
+        s.upper()[w] = 0;
     }
     __syncwarp();
     for (u32 pass = 0; priced && pass < 2; pass++) {
         for (u32 w = 0; w < words; w++) {
-            u32 place = 32 * w + lane(), taken = s.upper[w];
+            u32 place = 32 * w + lane(), taken = s.upper()[w];
             bool worth = false;
             if (place < x.n) {
                 double all = dot(column_at(s, x.stretch, place), warm);
@@ -367,7 +341,7 @@ static __device__ void start(Simplex& x, const Space& s, const Column& limit, co
             }
             __syncwarp();
             if (lane() == 0) {
-                s.upper[w] = taken;
+                s.upper()[w] = taken;
             }
         }
         __syncwarp();
@@ -381,11 +355,11 @@ static __device__ void start(Simplex& x, const Space& s, const Column& limit, co
     x.value = left;
 }
 
-// Of `count` gains in `s.gains`, in the order of the places in `s.list`, keeps the best `CANDIDATES` places in the list.
+// Of `count` gains in `s.gains()`, in the order of the places in `s.list()`, keeps the best `CANDIDATES` places in the list.
 static __device__ void keep_best(const Space& s, u32 count) {
     u64 most = 0;
     for (u32 i = lane(); i < count; i += 32) {
-        u64 gain = order_of(s.gains[i]);
+        u64 gain = order_of(s.gains()[i]);
         most = gain > most ? gain : most;
     }
     // At least so many are not below `low`, and fewer than that not below `high`.
@@ -394,7 +368,7 @@ static __device__ void keep_best(const Space& s, u32 count) {
     while (low + 1 < high) {
         u32 reached = 0;
         for (u32 i = lane(); i < count; i += 32) {
-            reached += order_of(s.gains[i]) >= middle;
+            reached += order_of(s.gains()[i]) >= middle;
         }
         reached = sum_of(reached);
         if (reached >= CANDIDATES) {
@@ -410,13 +384,13 @@ static __device__ void keep_best(const Space& s, u32 count) {
     // Those at `low` fill up the rest, the first ones.
     u32 above = 0;
     for (u32 i = lane(); i < count; i += 32) {
-        above += order_of(s.gains[i]) > low;
+        above += order_of(s.gains()[i]) > low;
     }
     above = sum_of(above);
     u32 kept = 0, equals = CANDIDATES - above;
     for (u32 i = 0; i < count; i += 32) {
-        u64 gain = i + lane() < count ? order_of(s.gains[i + lane()]) : 0;
-        u32 place = i + lane() < count ? s.list[i + lane()] : 0;
+        u64 gain = i + lane() < count ? order_of(s.gains()[i + lane()]) : 0;
+        u32 place = i + lane() < count ? s.list()[i + lane()] : 0;
         u32 same = __ballot_sync(ALL, i + lane() < count && gain == low);
         bool keep = i + lane() < count && (gain > low || (gain == low && below(same) < equals));
         u32 here = __popc(same);
@@ -424,7 +398,7 @@ static __device__ void keep_best(const Space& s, u32 count) {
         u32 mask = __ballot_sync(ALL, keep);
         __syncwarp();
         if (keep) {
-            s.list[kept + below(mask)] = place;
+            s.list()[kept + below(mask)] = place;
         }
         kept += __popc(mask);
         __syncwarp();
@@ -512,8 +486,8 @@ struct Candidate {
 static __device__ __forceinline__ Candidate candidate_at(const Space& s, const Simplex& x, u32 at, u32 count) {
     Candidate c = {NONE_16, false, {{0.0, 0.0, 0.0, 0.0}}};
     if (at < count) {
-        c.place = s.list[at];
-        c.upper = s.upper[c.place / 32] >> (c.place % 32) & 1;
+        c.place = s.list()[at];
+        c.upper = s.upper()[c.place / 32] >> (c.place % 32) & 1;
         c.column = column_at(s, x.stretch, c.place);
     }
     return c;
@@ -534,7 +508,7 @@ static __device__ __forceinline__ void look_at(const Simplex& x, const Column& y
 // Moves `entering` as far as it goes; false if numbers have degenerated.
 static __device__ bool step(Simplex& x, const Space& s, u32 entering, Candidate* candidates) {
     Column column = variable_at(s, x, entering);
-    bool entering_upper = entering < x.n && (s.upper[entering / 32] >> (entering % 32) & 1) != 0;
+    bool entering_upper = entering < x.n && (s.upper()[entering / 32] >> (entering % 32) & 1) != 0;
     double direction = entering_upper ? -1.0 : 1.0;
     Column change;
     bool bounded = entering < x.n;
@@ -594,7 +568,7 @@ static __device__ bool step(Simplex& x, const Space& s, u32 entering, Candidate*
         __syncwarp();
         if (lane() == 0) {
             u32 bit = 1u << (changed % 32);
-            s.upper[changed / 32] = upper ? s.upper[changed / 32] | bit : s.upper[changed / 32] & ~bit;
+            s.upper()[changed / 32] = upper ? s.upper()[changed / 32] | bit : s.upper()[changed / 32] & ~bit;
         }
         __syncwarp();
     }
@@ -614,13 +588,13 @@ static __device__ Column maximise(Simplex& x, const Space& s, const Column& limi
             double gain = 0.0;
             if (place < x.n) {
                 double reduced = __dsub_rn(1.0, dot(y, column_at(s, x.stretch, place)));
-                gain = s.upper[first / 32] >> lane() & 1 ? -reduced : reduced;
+                gain = s.upper()[first / 32] >> lane() & 1 ? -reduced : reduced;
             }
             bool keep = gain > TINY && !in_basis(x, place);
             u32 mask = __ballot_sync(ALL, keep);
             if (keep) {
-                s.list[count + below(mask)] = place;
-                s.gains[count + below(mask)] = gain;
+                s.list()[count + below(mask)] = place;
+                s.gains()[count + below(mask)] = gain;
             }
             count += __popc(mask);
         }
@@ -682,8 +656,8 @@ enum Outcome { FOUND, EMPTY, HOST };
 
 // A cell as it is solved.
 struct State {
+    const CellsArgs& args;
     Space s;
-    Rows rows;
     Cell cell;
     CellResult* result;
     // What turns costs into fractions: 1/capacity, and for compute 1/(the largest budget).
@@ -697,11 +671,13 @@ struct State {
 };
 
 static __device__ __forceinline__ u64 budget_at(const State& c, u32 place) {
-    return c.rows.budget[c.s.index[place]];
+    return at<const u64>(c.args.budget)[c.cell.first + c.s.index()[place]];
 }
 
 static __device__ __forceinline__ Costs cost_at(const State& c, u32 place) {
-    return cost_of(c.rows, c.s.index[place]);
+    u64 row = c.cell.first + c.s.index()[place];
+    return {{at<const u64>(c.args.uplink)[row], at<const u64>(c.args.downlink)[row],
+             at<const u64>(c.args.kv_tokens)[row], at<const u64>(c.args.compute)[row]}};
 }
 
 // The capacities under the budget of a place.
@@ -716,24 +692,24 @@ static __device__ __forceinline__ double real(u64 x) {
 // Sorts by deadline and fills in what is known before anything is.
 static __device__ void prepare(State& c) {
     const Space& s = c.s;
-    u32 n = c.rows.count;
-    u64* keys = reinterpret_cast<u64*>(s.scaled);
+    u32 n = c.cell.rows;
+    u64* keys = reinterpret_cast<u64*>(s.scaled());
     for (u32 i = lane(); i < n; i += 32) {
-        keys[i] = ~c.rows.budget[i];
-        s.index[i] = i;
+        keys[i] = ~at<const u64>(c.args.budget)[c.cell.first + i];
+        s.index()[i] = i;
     }
-    sort(keys, s.index, n);
+    sort(keys, s.index(), n);
     for (u32 place = lane(); place < n; place += 32) {
         bool end = place + 1 == n || keys[place] != keys[place + 1];
-        s.bound[place] = place + 1;
-        s.refuted[place] = NONE_16;
-        s.owner[place] = 0;
-        s.program[place] = NONE_8;
-        s.helped[place] = 0;
-        s.flags[place] = end ? END | OPEN : 0;
+        s.bound()[place] = place + 1;
+        s.refuted()[place] = NONE_16;
+        s.owner()[place] = 0;
+        s.program()[place] = NONE_8;
+        s.helped()[place] = 0;
+        s.flags()[place] = end ? END | OPEN : 0;
     }
     for (u32 w = lane(); w < s.most / 32; w += 32) {
-        s.best[w] = 0;
+        s.best()[w] = 0;
     }
     u64 most = ~keys[0];
     for (int r = 0; r < 4; r++) {
@@ -744,14 +720,14 @@ static __device__ void prepare(State& c) {
     for (u32 place = lane(); place < n; place += 32) {
         Costs cost = cost_at(c, place);
         for (int r = 0; r < 4; r++) {
-            s.scaled[r * s.most + place] = __dmul_rn(real(cost.r[r]), c.scale.r[r]);
+            s.scaled()[r * s.most + place] = __dmul_rn(real(cost.r[r]), c.scale.r[r]);
         }
     }
     __syncwarp();
 }
 
 static __device__ __forceinline__ u32 bound_of(const Space& s, u32 place) {
-    u32 bound = s.bound[place], refuted = s.refuted[place] - 1;
+    u32 bound = s.bound()[place], refuted = s.refuted()[place] - 1;
     return bound < refuted ? bound : refuted;
 }
 
@@ -760,10 +736,10 @@ static __device__ __forceinline__ u32 bound_of(const Space& s, u32 place) {
 static __device__ u32 close(const Space& s, u32 n, u32 target) {
     u32 worst = 0;
     for (u32 place = lane(); place < n; place += 32) {
-        if ((s.flags[place] & OPEN) != 0) {
+        if ((s.flags()[place] & OPEN) != 0) {
             u32 bound = bound_of(s, place);
             if (bound < target) {
-                s.flags[place] = END;
+                s.flags()[place] = END;
             } else {
                 u32 key = bound << 16 | (NONE_16 - place);
                 worst = key > worst ? key : worst;
@@ -779,15 +755,15 @@ static __device__ void add_bounds(const State& c, const Multipliers& m, u32 prog
     const Space& s = c.s;
     Costs fixed = {{c.cell.capacity[0], c.cell.capacity[1], c.cell.capacity[2], 0}};
     u128 before = price(m, fixed);
-    for (u32 first = 0; first < c.rows.count; first += 32) {
+    for (u32 first = 0; first < c.cell.rows; first += 32) {
         u32 place = first + lane();
-        bool is = place < c.rows.count;
+        bool is = place < c.cell.rows;
         u128 gained = before + sum_to(is ? positive_gain(m, cost_at(c, place)) : 0);
-        if (is && (s.flags[place] & OPEN) != 0) {
+        if (is && (s.flags()[place] & OPEN) != 0) {
             u128 bound = (product(m.lambda[3], budget_at(c, place)) + gained) >> m.one_bits;
-            if (bound < s.bound[place]) {
-                s.bound[place] = (u16)bound;
-                s.owner[place] = program;
+            if (bound < s.bound()[place]) {
+                s.bound()[place] = (u16)bound;
+                s.owner()[place] = program;
             }
         }
         before = from_parts(__shfl_sync(ALL, (u64)(gained >> 64), 31), __shfl_sync(ALL, (u64)gained, 31));
@@ -839,7 +815,7 @@ static __device__ bool round(State& c, u32 end, const Column& lambda, const Simp
     // What the vertex takes whole: all of it, or in order as far as it fits.
     Costs left = capacities(c, end), all = {{0, 0, 0, 0}};
     for (u32 w = 0; w < words; w++) {
-        u32 mask = s.upper[w];
+        u32 mask = s.upper()[w];
         for (int i = 0; i < 4; i++) {
             if (x.basis[i] < x.n && x.basis[i] / 32 == w) {
                 u32 bit = 1u << (x.basis[i] % 32);
@@ -851,7 +827,7 @@ static __device__ bool round(State& c, u32 end, const Column& lambda, const Simp
         }
         __syncwarp();
         if (lane() == 0) {
-            s.chosen[w] = mask;
+            s.chosen()[w] = mask;
         }
         count += __popc(mask);
     }
@@ -862,7 +838,7 @@ static __device__ bool round(State& c, u32 end, const Column& lambda, const Simp
     } else {
         count = 0;
         for (u32 w = 0; w < words; w++) {
-            u32 mask = s.chosen[w], kept = 0;
+            u32 mask = s.chosen()[w], kept = 0;
             while (mask != 0) {
                 u32 at = __ffs(mask) - 1;
                 mask &= mask - 1;
@@ -875,7 +851,7 @@ static __device__ bool round(State& c, u32 end, const Column& lambda, const Simp
             }
             __syncwarp();
             if (lane() == 0) {
-                s.chosen[w] = kept;
+                s.chosen()[w] = kept;
             }
         }
         __syncwarp();
@@ -884,11 +860,11 @@ static __device__ bool round(State& c, u32 end, const Column& lambda, const Simp
     u32 others = 0;
     for (u32 w = 0; w < words; w++) {
         u32 place = 32 * w + lane();
-        bool other = place < x.n && (s.chosen[w] >> lane() & 1) == 0 && fits(cost_at(c, place), left);
+        bool other = place < x.n && (s.chosen()[w] >> lane() & 1) == 0 && fits(cost_at(c, place), left);
         u32 mask = __ballot_sync(ALL, other);
         if (other) {
-            s.list[others + below(mask)] = place;
-            s.gains[others + below(mask)] = dot(column_at(s, 1.0, place), y);
+            s.list()[others + below(mask)] = place;
+            s.gains()[others + below(mask)] = dot(column_at(s, 1.0, place), y);
         }
         others += __popc(mask);
     }
@@ -900,15 +876,15 @@ static __device__ bool round(State& c, u32 end, const Column& lambda, const Simp
         u64 least = ~0ull;
         u32 first = NONE_16;
         for (u32 i = lane(); i < others; i += 32) {
-            u32 place = s.list[i];
+            u32 place = s.list()[i];
             if (place == NONE_16) {
                 continue;
             }
             if (!fits(cost_at(c, place), left)) {
-                s.list[i] = NONE_16;
+                s.list()[i] = NONE_16;
                 continue;
             }
-            u64 key = order_of(s.gains[i]);
+            u64 key = order_of(s.gains()[i]);
             // Places ascend.
             if (key < least) {
                 least = key;
@@ -929,19 +905,19 @@ static __device__ bool round(State& c, u32 end, const Column& lambda, const Simp
         take(left, cost_at(c, first));
         count++;
         for (u32 i = lane(); i < others; i += 32) {
-            if (s.list[i] == first) {
-                s.list[i] = NONE_16;
+            if (s.list()[i] == first) {
+                s.list()[i] = NONE_16;
             }
         }
         if (lane() == 0) {
-            s.chosen[first / 32] |= 1u << (first % 32);
+            s.chosen()[first / 32] |= 1u << (first % 32);
         }
         __syncwarp();
     }
     if (count > c.size) {
         c.size = count;
         for (u32 w = lane(); w < s.most / 32; w += 32) {
-            s.best[w] = w < words ? s.chosen[w] : 0;
+            s.best()[w] = w < words ? s.chosen()[w] : 0;
         }
     }
     __syncwarp();
@@ -1023,7 +999,7 @@ static __device__ bool comes_first(const State& c, const Free& free, u32 a, u32 
     for (int r = 0; r < 4; r++) {
         order = order == 0 ? compare(x.r[r], y.r[r]) : order;
     }
-    return order != 0 ? order < 0 : c.s.index[free.place[a]] < c.s.index[free.place[b]];
+    return order != 0 ? order < 0 : c.s.index()[free.place[a]] < c.s.index()[free.place[b]];
 }
 
 // Sorts free requests, from one memory into another.
@@ -1402,7 +1378,7 @@ static __device__ __forceinline__ u64 price_of(const u64* weight, u64 uplink, u6
 enum Verdict { DEAD, FITS, UNCLEAR };
 
 // What the directions say of a path of counts of classes. Where one of them fits, the requests it takes are `chosen`.
-static __device__ Verdict test(const State& c, const CellsArgs& args, Leaf& f, const Tree& t, const Costs& left, u32& tests) {
+static __device__ Verdict test(const State& c, Leaf& f, const Tree& t, const Costs& left, u32& tests) {
     u32 n = t.first[t.groups];
     Costs all = {{0, 0, 0, 0}};
     for (u32 i = lane(); i < n; i += 32) {
@@ -1417,7 +1393,7 @@ static __device__ Verdict test(const State& c, const CellsArgs& args, Leaf& f, c
     for (u32 j = 0; j < CELL_DIRECTIONS; j++) {
         u64 weight[2];
         for (int r = 0; r < 2; r++) {
-            weight[r] = (u64)__double2ll_rz(__ddiv_rn(__dmul_rn(args.directions[j][r], 1152921504606846976.0), room[r]));
+            weight[r] = (u64)__double2ll_rz(__ddiv_rn(__dmul_rn(c.args.directions[j][r], 1152921504606846976.0), room[r]));
         }
         tests++;
         for (u32 i = lane(); i < n; i += 32) {
@@ -1447,7 +1423,7 @@ static __device__ Verdict test(const State& c, const CellsArgs& args, Leaf& f, c
         if (uplink <= left.r[0] && downlink <= left.r[1]) {
             for (u32 i = lane(); i < n; i += 32) {
                 if (f.spot[i] != 0) {
-                    atomicOr(&c.s.chosen[t.place[i] / 32], 1u << (t.place[i] % 32));
+                    atomicOr(&c.s.chosen()[t.place[i] / 32], 1u << (t.place[i] % 32));
                 }
             }
             __syncwarp();
@@ -1463,7 +1439,7 @@ static __device__ void choose_counted(const State& c, const Tree& t) {
     for (u32 i = lane(); i < n; i += 32) {
         u32 group = t.group[i];
         if (i - t.first[group] < t.count[group]) {
-            atomicOr(&c.s.chosen[t.place[i] / 32], 1u << (t.place[i] % 32));
+            atomicOr(&c.s.chosen()[t.place[i] / 32], 1u << (t.place[i] % 32));
         }
     }
     __syncwarp();
@@ -1517,7 +1493,7 @@ static __device__ Outcome settle(State& c, Leaf& f, const Costs& left, u64 loss,
 }
 
 // Searches the free requests of a subproblem: `need` of `count` of them within `left`, losing at most `loss`.
-static __device__ Outcome search(State& c, const CellsArgs& args, Leaf& f, u32 count, u32 need, const Costs& left, u64 loss) {
+static __device__ Outcome search(State& c, Leaf& f, u32 count, u32 need, const Costs& left, u64 loss) {
     Tree& t = f.outer;
     Free sorted = {f.inner.cost, f.inner.gain, f.inner.place};
     sort_free(c, {f.cost, f.gain, f.place}, count, true, f.inner.cost, f.inner.gain, f.inner.place);
@@ -1566,7 +1542,7 @@ static __device__ Outcome search(State& c, const CellsArgs& args, Leaf& f, u32 c
                 break;
             }
             c.paths_checked++;
-            Verdict verdict = test(c, args, f, t, left, tests);
+            Verdict verdict = test(c, f, t, left, tests);
             if (verdict == FITS) {
                 end = FOUND;
                 break;
@@ -1585,7 +1561,7 @@ static __device__ Outcome search(State& c, const CellsArgs& args, Leaf& f, u32 c
 }
 
 // Searches the runs from `first` to `last`, places of deadlines, as one, for a batch of `size` requests in `chosen`.
-static __device__ Outcome subproblem(State& c, const CellsArgs& args, Leaf& f, u32 first, u32 last, u32 size, const Multipliers& m) {
+static __device__ Outcome subproblem(State& c, Leaf& f, u32 first, u32 last, u32 size, const Multipliers& m) {
     const Space& s = c.s;
     c.subproblems++;
     u32 n = last + 1;
@@ -1617,10 +1593,10 @@ static __device__ Outcome subproblem(State& c, const CellsArgs& args, Leaf& f, u
         }
         u32 mask = __ballot_sync(ALL, near), decided = __ballot_sync(ALL, takes);
         if (near) {
-            s.list[found + below(mask)] = place;
+            s.list()[found + below(mask)] = place;
         }
         if (lane() == 0) {
-            s.chosen[w] = decided;
+            s.chosen()[w] = decided;
         }
         found += __popc(mask);
         taken += __popc(decided);
@@ -1636,7 +1612,7 @@ static __device__ Outcome subproblem(State& c, const CellsArgs& args, Leaf& f, u
     u32 count = 0;
     for (u32 i = 0; i < found; i += 32) {
         bool is = i + lane() < found, free = false;
-        u32 place = is ? s.list[i + lane()] : 0;
+        u32 place = is ? s.list()[i + lane()] : 0;
         if (is) {
             Costs cost = cost_at(c, place);
             free = fits(cost, left);
@@ -1645,7 +1621,7 @@ static __device__ Outcome subproblem(State& c, const CellsArgs& args, Leaf& f, u
         u32 mask = __ballot_sync(ALL, free);
         __syncwarp();
         if (free) {
-            s.list[count + below(mask)] = place;
+            s.list()[count + below(mask)] = place;
         }
         count += __popc(mask);
         __syncwarp();
@@ -1661,7 +1637,7 @@ static __device__ Outcome subproblem(State& c, const CellsArgs& args, Leaf& f, u
     u32 bits = bits_of(budget) + 32 - __clz(found), shift = m.one_bits > 40 ? m.one_bits - 40 : 0;
     shift = bits > 61 && bits - 61 > shift ? bits - 61 : shift;
     for (u32 i = lane(); i < count; i += 32) {
-        u32 place = s.list[i];
+        u32 place = s.list()[i];
         Costs cost = cost_at(c, place);
         u128 all = price(m, cost);
         f.cost[i] = cost;
@@ -1669,28 +1645,28 @@ static __device__ Outcome subproblem(State& c, const CellsArgs& args, Leaf& f, u
         f.place[i] = place;
     }
     __syncwarp();
-    return search(c, args, f, count, size - taken, left, (u64)(budget >> shift) + 1);
+    return search(c, f, count, size - taken, left, (u64)(budget >> shift) + 1);
 }
 
 // ---- A cell from beginning to end ----
 
 // What the result says of a deadline, given the size of the best batch.
 static __device__ __forceinline__ u32 proof_of(const Space& s, u32 place, u32 size) {
-    bool searched = s.bound[place] > size;
-    return searched ? 1u << 31 | s.helped[place] << 16 | place : s.owner[place];
+    bool searched = s.bound()[place] > size;
+    return searched ? 1u << 31 | s.helped()[place] << 16 | place : s.owner()[place];
 }
 
 // Writes the batch and the certificate. False if the certificate is too long.
 static __device__ bool emit(const State& c, u32* batch) {
     const Space& s = c.s;
-    u32 n = c.rows.count;
+    u32 n = c.cell.rows;
     for (u32 w = lane(); w < (n + 31) / 32; w += 32) {
         batch[w] = 0;
     }
     __syncwarp();
     for (u32 place = lane(); place < n; place += 32) {
-        if ((s.best[place / 32] >> (place % 32) & 1) != 0) {
-            u32 row = s.index[place];
+        if ((s.best()[place / 32] >> (place % 32) & 1) != 0) {
+            u32 row = s.index()[place];
             atomicOr(&batch[row / 32], 1u << (row % 32));
         }
     }
@@ -1698,7 +1674,7 @@ static __device__ bool emit(const State& c, u32* batch) {
     u32 spans = 0, last_proof = ~0u, last_end = 0;
     for (u32 first = 0; first < n; first += 32) {
         u32 place = first + lane();
-        bool end = place < n && (s.flags[place] & END) != 0;
+        bool end = place < n && (s.flags()[place] & END) != 0;
         u32 proof = end ? proof_of(s, place, c.size) : 0;
         u32 ends = __ballot_sync(ALL, end);
         u32 before = ends & ((1u << lane()) - 1);
@@ -1749,9 +1725,9 @@ static __device__ bool emit(const State& c, u32* batch) {
 }
 
 // Whether the cell was solved.
-static __device__ bool solve(State& c, const CellsArgs& args, Leaf& f, u32* batch) {
+static __device__ bool solve(State& c, Leaf& f, u32* batch) {
     const Space& s = c.s;
-    u32 n = c.rows.count;
+    u32 n = c.cell.rows;
     if (n > 0) {
         prepare(c);
     }
@@ -1763,7 +1739,7 @@ static __device__ bool solve(State& c, const CellsArgs& args, Leaf& f, u32* batc
             return emit(c, batch);
         }
         u32 place = NONE_16 - (worst & 0xffff), bound = worst >> 16;
-        if (s.program[place] == NONE_8) {
+        if (s.program()[place] == NONE_8) {
             if (c.programs == CELL_PROGRAMS) {
                 return false;
             }
@@ -1772,7 +1748,7 @@ static __device__ bool solve(State& c, const CellsArgs& args, Leaf& f, u32* batc
             Multipliers m = from_real(lambda);
             __syncwarp();
             if (lane() == 0) {
-                s.program[place] = c.programs;
+                s.program()[place] = c.programs;
                 CellMultipliers& out = c.result->multipliers[c.programs];
                 for (int r = 0; r < 4; r++) {
                     out.lambda[r] = m.lambda[r];
@@ -1792,7 +1768,7 @@ static __device__ bool solve(State& c, const CellsArgs& args, Leaf& f, u32* batc
         bool more = true;
         for (u32 first = place / 32 * 32; more && runs < span && first < n; first += 32) {
             u32 at = first + lane();
-            bool open = at > place && at < n && (s.flags[at] & OPEN) != 0;
+            bool open = at > place && at < n && (s.flags()[at] & OPEN) != 0;
             u32 mask = __ballot_sync(ALL, open), same = __ballot_sync(ALL, open && bound_of(s, at) == bound);
             while (mask != 0 && runs < span) {
                 u32 bit = __ffs(mask) - 1;
@@ -1805,19 +1781,19 @@ static __device__ bool solve(State& c, const CellsArgs& args, Leaf& f, u32* batc
                 runs++;
             }
         }
-        CellMultipliers& solved = c.result->multipliers[s.program[place]];
+        CellMultipliers& solved = c.result->multipliers[s.program()[place]];
         Multipliers m = {{solved.lambda[0], solved.lambda[1], solved.lambda[2], solved.lambda[3]}, (u32)solved.one_bits};
-        Outcome end = subproblem(c, args, f, place, last, bound, m);
+        Outcome end = subproblem(c, f, place, last, bound, m);
         if (end == HOST) {
             return false;
         }
         __syncwarp();
         if (end == EMPTY) {
-            u8 helped = s.program[place];
+            u8 helped = s.program()[place];
             for (u32 at = place + lane(); at <= last; at += 32) {
-                if ((s.flags[at] & OPEN) != 0 && bound < s.refuted[at]) {
-                    s.refuted[at] = bound;
-                    s.helped[at] = helped;
+                if ((s.flags()[at] & OPEN) != 0 && bound < s.refuted()[at]) {
+                    s.refuted()[at] = bound;
+                    s.helped()[at] = helped;
                 }
             }
             span = 2 * span < MAX_SPAN ? 2 * span : MAX_SPAN;
@@ -1827,7 +1803,7 @@ static __device__ bool solve(State& c, const CellsArgs& args, Leaf& f, u32* batc
         } else {
             c.size = bound;
             for (u32 w = lane(); w < s.most / 32; w += 32) {
-                s.best[w] = s.chosen[w];
+                s.best()[w] = s.chosen()[w];
             }
         }
         __syncwarp();
@@ -1839,8 +1815,8 @@ extern "C" __global__ void __launch_bounds__(32, 8) cells(const __grid_constant_
     u64 space_bytes = (u64)args.most * CELL_ROW_BYTES;
     u64 block_bytes = CELL_LEAF_BYTES + (args.shared != 0 ? 0 : space_bytes);
     u8* scratch = at<u8>(args.scratch) + blockIdx.x * block_bytes;
-    State c;
-    c.s = space_at(args.shared != 0 ? shared : scratch + CELL_LEAF_BYTES, args.most);
+    State c = {args};
+    c.s = {args.shared != 0 ? shared : scratch + CELL_LEAF_BYTES, args.most};
     for (;;) {
         u32 number = lane() == 0 ? atomicAdd(at<u32>(args.ticket), 1u) : 0;
         number = __shfl_sync(ALL, number, 0);
@@ -1849,13 +1825,9 @@ extern "C" __global__ void __launch_bounds__(32, 8) cells(const __grid_constant_
         }
         c.cell = at<const Cell>(args.cells)[number];
         c.result = at<CellResult>(args.results) + number;
-        u64 first = c.cell.first;
-        c.rows = {at<const u64>(args.uplink) + first,  at<const u64>(args.downlink) + first,
-                  at<const u64>(args.kv_tokens) + first, at<const u64>(args.compute) + first,
-                  at<const u64>(args.budget) + first,  c.cell.rows};
         c.size = c.subproblems = c.nodes = c.paths_checked = c.paths_open = 0;
         c.programs = 1;
-        bool solved = solve(c, args, *reinterpret_cast<Leaf*>(scratch), at<u32>(args.batches) + c.cell.batch);
+        bool solved = solve(c, *reinterpret_cast<Leaf*>(scratch), at<u32>(args.batches) + c.cell.batch);
         if (lane() == 0) {
             c.result->solved = solved;
         }

@@ -68,6 +68,7 @@ fn build() -> Result<(), Box<dyn Error>> {
 fn compiler(kernels: &Path) -> cc::Build {
     let mut build = cc::Build::new();
     build.cpp(true).cpp_link_stdlib(None).std("c++17").opt_level(2).include(kernels).warnings(true);
+    build.extra_warnings(false);
     for flag in ["-ffp-contract=off", "-fno-strict-aliasing", "-fno-exceptions", "-fno-rtti"] {
         build.flag(flag);
     }

@@ -61,7 +61,7 @@ struct uint3 {
 };
 typedef uint3 dim3;
 
-// ---- The thread that runs; src/run.rs has the same structures ----
+// ---- The thread that runs; src/run.rs has the same structure ----
 
 // What a thread waits at, in the order of `Kind`.
 enum DftspKind : unsigned {
@@ -84,22 +84,15 @@ enum DftspKind : unsigned {
     DFTSP_TRAP,
 };
 
-struct DftspArrival {
-    DftspKind kind;
-    unsigned mask;
-    // Bytes of a shuffled value; its lane, delta or lane mask; its width.
-    unsigned bytes, lane, width;
-    unsigned line;
-    const char* file;
-    unsigned long long value;
-};
-
 struct DftspEmulated {
     uint3 thread_idx, block_idx;
     dim3 block_dim, grid_dim;
     unsigned char* shared;
     const void* run;
-    unsigned long long (*arrive)(const void* run, const DftspArrival* arrival);
+    // What: the kind, 8 bits; of a shuffle, the bytes of a value and the width, 8 bits each; 8 bits free; the line. Whom:
+    // the mask; the lane, delta or lane mask of a shuffle.
+    unsigned long long (*arrive)(const void* run, unsigned long long what, unsigned long long whom, const char* file,
+                                 unsigned long long value);
 };
 
 extern "C" __thread DftspEmulated dftsp_emulated;
@@ -115,8 +108,11 @@ extern "C" __thread DftspEmulated dftsp_emulated;
 static inline unsigned long long dftsp_arrive(DftspKind kind, unsigned mask, unsigned long long value, const char* file,
                                               unsigned line, unsigned bytes = 0, unsigned lane = 0,
                                               unsigned width = 32) {
-    DftspArrival arrival = {kind, mask, bytes, lane, width, line, file, value};
-    return dftsp_emulated.arrive(dftsp_emulated.run, &arrival);
+    // Too wide is wrong, whatever it is.
+    if (width > 255) width = 255;
+    return dftsp_emulated.arrive(dftsp_emulated.run,
+                                 kind | bytes << 8 | width << 16 | (unsigned long long)line << 32,
+                                 mask | (unsigned long long)lane << 32, file, value);
 }
 
 // ---- Barriers and fences ----

@@ -6,11 +6,12 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::Backend;
-use crate::bound::condense::Condensed;
+use crate::bound::classify::{Pass, priced};
+use crate::bound::condense::{Condensed, Member};
 use crate::bound::region::Region;
 use crate::bound::simplex::Column;
 use crate::bound::survey::{LANES, Survey};
-use crate::bound::view::{Buckets, View};
+use crate::bound::view::{Buckets, MAX_BUCKETS, View};
 use crate::search::Clock;
 use crate::tree::{Item, Tree, Walk, Walked};
 
@@ -32,20 +33,37 @@ impl Cpu<'_> {
 }
 
 impl Backend for Cpu<'_> {
-    fn name(&self) -> &'static str {
-        "cpu"
-    }
-
     fn classify(
         &self,
+        pass: &mut Pass,
         condensed: &mut Condensed,
         view: &View<'_>,
-        region: Region,
-        buckets: Buckets,
+        near: (Region, Buckets),
         clock: &Clock,
     ) -> bool {
         let parallel = self.pool.is_some();
-        self.within(|| condensed.classify(view, region, buckets, parallel, &|| clock.over()))
+        self.within(|| pass.classify(condensed, view, near, parallel, &|| clock.over()))
+    }
+
+    fn members(
+        &self,
+        pass: &Pass,
+        view: &View<'_>,
+        open: &[bool; MAX_BUCKETS],
+        members: &mut Vec<Member>,
+        clock: &Clock,
+    ) -> bool {
+        pass.members(view, open, members, &|| clock.over())
+    }
+
+    fn taken(&self, pass: &Pass, view: &View<'_>, least: u64, rows: &mut Vec<u32>) -> bool {
+        pass.taken(view, least, rows);
+        true
+    }
+
+    fn priced(&self, view: &View<'_>, price: (Column, f64), least: u64, listed: &mut Vec<u32>, clock: &Clock) -> bool {
+        let parallel = self.pool.is_some();
+        self.within(|| priced(view, price, least, parallel, listed, &|| clock.over()))
     }
 
     fn survey(

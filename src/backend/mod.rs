@@ -11,31 +11,50 @@ mod cuda;
 
 pub(crate) use cpu::Cpu;
 
-use crate::bound::condense::Condensed;
+use crate::bound::classify::Pass;
+use crate::bound::condense::{Condensed, Member};
 use crate::bound::region::Region;
 use crate::bound::simplex::Column;
 use crate::bound::survey::{LANES, Survey};
-use crate::bound::view::{Buckets, View};
+use crate::bound::view::{Buckets, MAX_BUCKETS, View};
 use crate::search::Clock;
 use crate::tree::{Item, Tree, Walk, Walked};
 
 /// The operations of the search that touch many requests or paths.
+///
+/// Those that return a `bool` say whether they came to their end: if not, the time was over, or the backend failed, and
+/// nothing of theirs is to be used.
 pub(crate) trait Backend: std::fmt::Debug + Sync {
-    /// The name in reports.
-    fn name(&self) -> &'static str;
+    /// Another instance: what was kept of the one before is void.
+    fn load(&self) {}
 
-    /// Bound pass near one λ: sums up what is certain in `region` and lists the rest ([`Condensed`]). False if the time
-    /// was over first.
+    /// Bound pass near one λ: sums up what is certain in `region` and lists the rest.
     fn classify(
         &self,
+        pass: &mut Pass,
         condensed: &mut Condensed,
         view: &View<'_>,
-        region: Region,
-        buckets: Buckets,
+        near: (Region, Buckets),
         clock: &Clock,
     ) -> bool;
 
-    /// Bound pass at a few λ anywhere: sums the positive reduced costs of each bucket. False if the time was over first.
+    /// Lists the requests of open buckets of the last bound pass, in any order.
+    fn members(
+        &self,
+        pass: &Pass,
+        view: &View<'_>,
+        open: &[bool; MAX_BUCKETS],
+        members: &mut Vec<Member>,
+        clock: &Clock,
+    ) -> bool;
+
+    /// Adds the rows of what the last bound pass takes for certain with a budget of at least `least`.
+    fn taken(&self, pass: &Pass, view: &View<'_>, least: u64, rows: &mut Vec<u32>) -> bool;
+
+    /// Lists the requests of a price of at most so much at λ, and a budget of at least `least`, in order.
+    fn priced(&self, view: &View<'_>, price: (Column, f64), least: u64, listed: &mut Vec<u32>, clock: &Clock) -> bool;
+
+    /// Bound pass at a few λ anywhere: sums the positive reduced costs of each bucket.
     fn survey(
         &self,
         survey: &mut Survey,

@@ -19,11 +19,10 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::Multipliers;
-use super::approach::{NEAR, approach};
-use super::classify::{EMPTY_CELL, Part};
+use super::classify::{Cell, Core};
 use super::region::{CORE, FATE, PRICE_ERROR, Region, TAKEN};
 use super::simplex::{Column, Simplex, dot};
-use super::view::{Buckets, MAX_BUCKETS, View, part_size};
+use super::view::{MAX_BUCKETS, View};
 use crate::rank::{COMPUTE, Left, RESOURCES};
 
 /// A range of deadlines, and everything before its end.
@@ -51,6 +50,24 @@ impl Segment {
     }
 }
 
+/// A request of an open bucket, in the order of deadlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Member {
+    pub budget: Reverse<u64>,
+    /// Index in the view << 2 | fate.
+    pub index_and_fate: u32,
+}
+
+impl Member {
+    fn index(self) -> u32 {
+        self.index_and_fate >> 2
+    }
+
+    fn fate(self) -> u16 {
+        self.index_and_fate as u16 & FATE
+    }
+}
+
 /// See the module documentation. Memory is reused from one instance to the next.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Condensed {
@@ -59,7 +76,6 @@ pub(crate) struct Condensed {
     scale: Column,
     /// Where bounds and relaxations hold; everywhere without one.
     region: Option<Region>,
-    buckets: Buckets,
     /// Open segments, loosest first.
     pub segments: Vec<Segment>,
     /// The core by deadline: index in the view, costs, and costs as fractions of the capacities.
@@ -70,12 +86,8 @@ pub(crate) struct Condensed {
     kind: Vec<u32>,
     kinds: Vec<Column>,
     counts: Vec<f64>,
-    /// Bucket and fate of every request of the view.
-    tags: Vec<u16>,
-    parts: Vec<Part>,
     order: Vec<(Reverse<u64>, u32)>,
     places: Vec<u32>,
-    near: Vec<Column>,
     /// Columns for a deadline whose budget is far below the largest.
     stretched: Vec<Column>,
 }
@@ -128,57 +140,29 @@ impl Condensed {
             });
             first = d as u32 + 1;
         }
-        self.fill(view);
+        self.cost.clear();
+        self.cost.extend(self.index.iter().map(|&index| view.cost(index as usize)));
+        self.scale(view);
     }
 
-    /// Sums up what is certain in `region` and lists the rest, by buckets of budgets; on the threads of the pool, if
-    /// `parallel`. False if `stop` said so in the middle: nothing is then to be used.
-    pub fn classify(
+    /// Makes segments of the buckets of a bound pass, and brings the core into their order.
+    pub fn assemble<'c>(
         &mut self,
         view: &View<'_>,
         region: Region,
-        buckets: Buckets,
-        parallel: bool,
-        stop: &(impl Fn() -> bool + Sync),
-    ) -> bool {
+        cells: &[Cell],
+        cores: impl Iterator<Item = &'c Core> + Clone,
+    ) {
         self.region = Some(region);
-        self.buckets = buckets;
-        let n = view.len();
-        self.tags.resize(n, 0);
-        let size = part_size(n);
-        self.parts.resize_with(n.div_ceil(size), Part::default);
-        let work = |(at, (part, tags)): (usize, (&mut Part, &mut [u16]))| {
-            part.classify(view, at * size, tags, &region, &buckets, stop)
-        };
-        let complete = if !parallel || self.parts.len() <= 1 {
-            self.parts.iter_mut().zip(self.tags.chunks_mut(size)).enumerate().all(work)
-        } else {
-            use rayon::prelude::*;
-            self.parts.par_iter_mut().zip(self.tags.par_chunks_mut(size)).enumerate().map(work).all(|done| done)
-        };
-        complete && {
-            self.join(view);
-            true
-        }
-    }
-
-    /// Makes segments of the buckets, and brings the core into their order.
-    fn join(&mut self, view: &View<'_>) {
         let stride = view.stride as u64;
-        self.segments.clear();
         self.places.clear();
-        let (mut d, mut taken, mut sums, mut core) = (0u32, 0u32, [0u64; RESOURCES], 0u32);
-        for bucket in 0..self.buckets.count {
-            self.places.push(core);
-            let mut cell = EMPTY_CELL;
-            for part in &self.parts {
-                cell.add(&part.cells[bucket]);
-            }
-            if cell.requests == 0 {
-                continue;
-            }
+        self.places.resize(cells.len() + 1, 0);
+        cores.clone().flat_map(|core| &core.tag).for_each(|&tag| self.places[(tag >> 2) as usize + 1] += 1);
+        (1..=cells.len()).for_each(|bucket| self.places[bucket] += self.places[bucket - 1]);
+        self.segments.clear();
+        let (mut d, mut taken, mut sums) = (0u32, 0u32, [0u64; RESOURCES]);
+        for (bucket, cell) in cells.iter().enumerate().filter(|(_, cell)| cell.requests > 0) {
             taken += cell.taken;
-            core += cell.core;
             (0..RESOURCES).for_each(|r| sums[r] += cell.sums[r]);
             self.segments.push(Segment {
                 first: d + 1,
@@ -187,51 +171,53 @@ impl Condensed {
                 least: cell.least / stride,
                 taken,
                 sums,
-                core_end: core,
+                core_end: self.places[bucket + 1],
                 bucket: Some(bucket as u16),
             });
             d += cell.requests;
         }
+        let core = self.places[cells.len()] as usize;
         self.index.clear();
-        self.index.resize(core as usize, 0);
-        for part in &self.parts {
-            for &index in &part.core {
-                let place = &mut self.places[(self.tags[index as usize] >> 2) as usize];
-                self.index[*place as usize] = index;
+        self.index.resize(core, 0);
+        self.cost.clear();
+        self.cost.resize(core, [0; RESOURCES]);
+        for core in cores {
+            for ((&index, &tag), &cost) in core.index.iter().zip(&core.tag).zip(&core.cost) {
+                let place = &mut self.places[(tag >> 2) as usize];
+                (self.index[*place as usize], self.cost[*place as usize]) = (index, cost);
                 *place += 1;
             }
         }
-        self.fill(view);
+        self.scale(view);
     }
 
-    /// Sorts the requests of the segments still listed, and makes every deadline in them its own segment. False if
-    /// `stop` said so: nothing is changed then.
-    pub fn refine(&mut self, view: &View<'_>, stop: &impl Fn() -> bool) -> bool {
+    /// Which buckets are still listed.
+    pub fn open_buckets(&self) -> [bool; MAX_BUCKETS] {
         let mut open = [false; MAX_BUCKETS];
         self.segments.iter().filter_map(|s| s.bucket).for_each(|bucket| open[bucket as usize] = true);
-        self.order.clear();
-        for (at, tags) in self.tags.chunks(1 << 16).enumerate() {
-            if stop() {
-                return false;
-            }
-            let members = tags.iter().enumerate().filter(|&(_, &tag)| open[(tag >> 2) as usize]);
-            let at = at << 16;
-            self.order.extend(members.map(|(i, _)| (Reverse(view.budget(at + i)), (at + i) as u32)));
+        open
+    }
+
+    /// Makes every deadline of the segments still listed its own segment. `members` are their requests, in any order.
+    /// False if `stop` said so: nothing is changed then.
+    pub fn refine(&mut self, view: &View<'_>, members: &mut [Member], stop: &impl Fn() -> bool) -> bool {
+        if stop() {
+            return false;
         }
-        self.order.sort_unstable();
+        members.sort_unstable();
         if stop() {
             return false;
         }
         let coarse = std::mem::take(&mut self.segments);
         let mut at = 0;
         for segment in &coarse {
-            let members = at + (segment.last - segment.first + 1) as usize;
+            let end = at + (segment.last - segment.first + 1) as usize;
             let (mut taken, mut sums, mut core) = (segment.taken, segment.sums, segment.core_end);
-            for &(_, index) in &self.order[at..members] {
-                match self.tags[index as usize] & FATE {
+            for member in &members[at..end] {
+                match member.fate() {
                     TAKEN => {
                         taken -= 1;
-                        let cost = view.cost(index as usize);
+                        let cost = view.cost(member.index() as usize);
                         (0..RESOURCES).for_each(|r| sums[r] -= cost[r]);
                     }
                     CORE => core -= 1,
@@ -239,22 +225,24 @@ impl Condensed {
                 }
             }
             let mut first = segment.first;
-            for i in at..members {
-                let (Reverse(budget), index) = self.order[i];
-                match self.tags[index as usize] & FATE {
+            for i in at..end {
+                let member = members[i];
+                let Reverse(budget) = member.budget;
+                match member.fate() {
                     TAKEN => {
                         taken += 1;
-                        let cost = view.cost(index as usize);
+                        let cost = view.cost(member.index() as usize);
                         (0..RESOURCES).for_each(|r| sums[r] += cost[r]);
                     }
                     CORE => {
-                        self.index[core as usize] = index;
+                        self.index[core as usize] = member.index();
+                        self.cost[core as usize] = view.cost(member.index() as usize);
                         core += 1;
                     }
                     _ => {}
                 }
                 let d = segment.first + (i - at) as u32;
-                if i + 1 < members && self.order[i + 1].0.0 == budget {
+                if i + 1 < end && members[i + 1].budget == member.budget {
                     continue;
                 }
                 let e = budget / view.stride as u64;
@@ -262,20 +250,18 @@ impl Condensed {
                 self.segments.push(run);
                 first = d + 1;
             }
-            at = members;
+            at = end;
         }
-        self.fill(view);
+        self.scale(view);
         true
     }
 
-    /// The costs of the core, once its order is known.
-    fn fill(&mut self, view: &View<'_>) {
+    /// The costs of the core as fractions of the capacities, once its order is known.
+    fn scale(&mut self, view: &View<'_>) {
         self.capacity = view.capacity();
         let most = self.segments.first().map_or(1, |s| s.most);
         let c = self.capacity;
         self.scale = [c[0], c[1], c[2], most].map(|b| 1.0 / b.max(1) as f64);
-        self.cost.clear();
-        self.cost.extend(self.index.iter().map(|&index| view.cost(index as usize)));
         let scale = self.scale;
         self.scaled.clear();
         self.scaled
@@ -396,34 +382,10 @@ impl Condensed {
         m.price(&self.capacities(segment)) + certain + gained
     }
 
-    /// Calls `each` with the rows and costs of all requests before the end of a run, the last of which has the budget
-    /// `least`, that could be free or are taken for certain.
-    pub fn each_before(
-        &self,
-        view: &View<'_>,
-        segment: &Segment,
-        least: u64,
-        m: &Multipliers,
-        budget: u128,
-        mut each: impl FnMut(u32, [u64; RESOURCES]),
-    ) {
-        if self.is_whole() {
-            let end = segment.core_end as usize;
-            for (&index, &cost) in self.index[..end].iter().zip(&self.cost) {
-                each(view.row(index), cost);
-            }
-            return;
-        }
-        // Floats tell apart what is certainly left, which is most.
-        let real = m.to_real();
-        let most = 1.0 + budget as f64 / m.one() as f64 * (1.0 + 1e-9) + PRICE_ERROR;
-        for index in 0..view.len() {
-            let cost = view.cost(index);
-            let price = dot(&cost.map(|c| c as i64 as f64), &real);
-            if price <= most && view.budget(index) >= least {
-                each(view.row(index as u32), cost);
-            }
-        }
+    /// What could be free at a run, or is taken for certain: a price below 1 and a bit, by as much as `budget` allows. In
+    /// floats, which tell apart what is certainly left: most.
+    pub fn priced(&self, m: &Multipliers, budget: u128) -> (Column, f64) {
+        (m.to_real(), 1.0 + budget as f64 / m.one() as f64 * (1.0 + 1e-9) + PRICE_ERROR)
     }
 
     /// Solves the linear relaxation of a segment's last deadline, starting near `warm`. The simplex keeps the vertex.
@@ -442,12 +404,9 @@ impl Condensed {
         }
         let stretched = stretch > MAX_STRETCH;
         let limit: Column = std::array::from_fn(|r| left[r] as f64 * scale[r]);
-        let mut warm: Column = std::array::from_fn(|r| warm[r] / scale[r]);
+        let warm: Column = std::array::from_fn(|r| warm[r] / scale[r]);
         let y = if self.kinds.is_empty() {
             let columns = if stretched { &self.stretched } else { &self.scaled[..segment.core_end as usize] };
-            if columns.len() > 2 * NEAR {
-                warm = approach(columns, limit, warm, simplex, &mut self.near, stop);
-            }
             simplex.maximise(columns, None, limit, warm, stop)
         } else {
             self.counts.clear();
@@ -511,15 +470,9 @@ impl Condensed {
         Some(u64::from(segment.taken) + chosen.len() as u64)
     }
 
-    /// Adds the rows of the batch that holds the requests taken for certain under a budget of at least `least`, and the
-    /// core's `chosen` places. In no particular order.
-    pub fn rows(&self, view: &View<'_>, taken: bool, least: u64, chosen: &[u32], rows: &mut Vec<u32>) {
+    /// Adds the rows of the core's `chosen` places. In no particular order.
+    pub fn rows(&self, view: &View<'_>, chosen: &[u32], rows: &mut Vec<u32>) {
         rows.extend(chosen.iter().map(|&place| view.row(self.index[place as usize])));
-        if taken {
-            let tagged = self.tags[..view.len()].iter().zip(&view.columns.budget).enumerate();
-            let within = tagged.filter(|&(_, (&tag, &budget))| tag & FATE == TAKEN && budget >= least);
-            rows.extend(within.map(|(i, _)| i as u32));
-        }
     }
 }
 

@@ -7,8 +7,7 @@
 //! The multipliers are integers over a common power of two, and the sums are exact in 128 bits, so no rounding enters a
 //! bound: any λ that the floating-point linear program (in `simplex`) proposes is a valid one, good or bad.
 
-mod approach;
-mod classify;
+pub(crate) mod classify;
 pub(crate) mod condense;
 pub(crate) mod cover;
 pub(crate) mod region;

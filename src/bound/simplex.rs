@@ -9,7 +9,10 @@
 //!
 //! Where requests repeat, columns are *kinds* of requests, each with the number of its requests as upper bound.
 
+mod dual;
+
 use crate::rank::RESOURCES;
+use dual::Crossing;
 
 /// Reduced costs and pivots below this are taken for zero. Rows are scaled to a capacity of 1.
 const TINY: f64 = 1e-11;
@@ -17,6 +20,8 @@ const TINY: f64 = 1e-11;
 const TIE: f64 = 1e-6;
 /// How many columns one pricing of all yields at most.
 const CANDIDATES: usize = 64;
+/// More columns than this are left to the dual simplex.
+const MANY: usize = 2048;
 
 /// One request or kind: its costs as fractions of the capacities.
 pub(crate) type Column = [f64; RESOURCES];
@@ -41,6 +46,9 @@ pub(crate) struct Simplex {
     value: Column,
     inverse: [Column; RESOURCES],
     candidates: Vec<(f64, u32)>,
+    /// For the dual simplex: crossings on an edge; and the columns near to the prices at the start, with their numbers.
+    crossings: Vec<Crossing>,
+    near: (Vec<u32>, Vec<Column>),
 }
 
 impl Simplex {
@@ -56,6 +64,9 @@ impl Simplex {
         warm: Column,
         stop: &dyn Fn() -> bool,
     ) -> Column {
+        if counts.is_none() && columns.len() > MANY && self.descend_near(columns, limit, warm, stop) {
+            return self.duals().map(|price| price.max(0.0));
+        }
         self.start(columns, counts, limit, warm);
         // Each step flips a bound or changes the basis; the cap only guards against cycling on ties.
         let mut steps = 20 * columns.len() + 100;

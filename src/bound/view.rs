@@ -62,11 +62,11 @@ impl<'i> View<'i> {
 pub(crate) struct Buckets {
     least: u64,
     factor: f64,
-    pub(super) count: usize,
+    pub(crate) count: usize,
 }
 
 /// At most so many buckets; a tag of 16 bits holds a bucket and a fate.
-pub(super) const MAX_BUCKETS: usize = 4096;
+pub(crate) const MAX_BUCKETS: usize = 4096;
 /// Requests per bucket aimed at.
 const PER_BUCKET: usize = 32;
 

@@ -15,7 +15,8 @@ use super::leaf::{Leaf, Leaves, Subproblem};
 use super::{Clock, Told, lengths};
 use crate::backend::Backend;
 use crate::bound::Multipliers;
-use crate::bound::condense::{Condensed, Rounding, Segment};
+use crate::bound::classify::Pass;
+use crate::bound::condense::{Condensed, Member, Rounding, Segment};
 use crate::bound::cover::{Cover, join};
 use crate::bound::region::Region;
 use crate::bound::simplex::{Column, Simplex, dot};
@@ -79,6 +80,8 @@ pub(crate) struct Workspace {
     /// The λ of the first sample, for deadlines far from the best one.
     far: Vec<Multipliers>,
     survey: Survey,
+    pass: Pass,
+    members: Vec<Member>,
     leaves: Leaves,
 }
 
@@ -154,7 +157,7 @@ impl Drive<'_> {
                         return ends;
                     }
                     self.ws.sample.sort(&view);
-                } else if !self.backend.classify(&mut self.ws.sample, &view, region, self.buckets, self.clock) {
+                } else if !self.classify_sample(&view, region) {
                     return ends;
                 }
                 self.ws.sample_cover.reset(&self.ws.sample, FRACTION);
@@ -246,8 +249,15 @@ impl Drive<'_> {
             return true;
         }
         let region = Region::between(ends, self.region_width, &self.ws.sample.cost);
-        self.fits(n as u64 * BYTES_PER_REQUEST + BUCKET_BYTES)
-            && self.backend.classify(&mut self.ws.condensed, &self.view, region, self.buckets, self.clock)
+        self.fits(n as u64 * BYTES_PER_REQUEST + BUCKET_BYTES) && {
+            let Workspace { pass, condensed, .. } = &mut *self.ws;
+            self.backend.classify(pass, condensed, &self.view, (region, self.buckets), self.clock)
+        }
+    }
+
+    fn classify_sample(&mut self, view: &View<'_>, region: Region) -> bool {
+        let Workspace { pass, sample, .. } = &mut *self.ws;
+        self.backend.classify(pass, sample, view, (region, self.buckets), self.clock)
     }
 
     /// Whether the memory limit allows so many bytes.
@@ -373,7 +383,10 @@ impl Drive<'_> {
             };
             if !ws.condensed.segments[worst].is_run() {
                 let coarse = ws.condensed.segments.clone();
-                if !ws.condensed.refine(&self.view, &|| clock.over()) {
+                let open = ws.condensed.open_buckets();
+                if !self.backend.members(&ws.pass, &self.view, &open, &mut ws.members, clock)
+                    || !ws.condensed.refine(&self.view, &mut ws.members, &|| clock.over())
+                {
                     return false;
                 }
                 ws.cover.refined(&ws.condensed, &coarse);
@@ -430,7 +443,7 @@ impl Drive<'_> {
             self.best.rows.extend_from_slice(&ws.rounding.chosen);
             // Rows now: refining reorders the core.
             let places = std::mem::take(&mut self.best.rows);
-            ws.condensed.rows(&self.view, false, 0, &places, &mut self.best.rows);
+            ws.condensed.rows(&self.view, &places, &mut self.best.rows);
             self.best.pending = (!ws.condensed.is_whole()).then_some(segment.least);
         }
     }
@@ -438,7 +451,8 @@ impl Drive<'_> {
     /// Replaces a pending batch by its rows.
     fn settle(&mut self) {
         if let Some(least) = self.best.pending.take() {
-            self.ws.condensed.rows(&self.view, true, least, &[], &mut self.best.rows);
+            let whole = self.backend.taken(&self.ws.pass, &self.view, least, &mut self.best.rows);
+            self.work.stopped |= !whole;
         }
         self.best.rows.sort_unstable();
     }
@@ -519,6 +533,7 @@ pub(crate) fn additive(
         region_width: 0.0,
         peak: 0,
     };
+    drive.backend.load();
     drive.ws.skimmed.clear();
     drive.run();
     drive.settle();

@@ -31,6 +31,17 @@ pub(crate) struct Leaves {
     builder: Builder,
     free: Vec<Free>,
     taken: Vec<u32>,
+    listed: Vec<u32>,
+}
+
+/// What a λ leaves of a subproblem.
+enum Gathered {
+    /// What is taken for certain leaves so much of each resource, and a batch may lose so much.
+    Free([u64; RESOURCES], u64),
+    /// There is no batch.
+    Empty,
+    /// A limit was reached.
+    Stopped,
 }
 
 /// Of more free requests than `MANY`, first only so many are searched, the nearest to λ, the others as λ would have them:
@@ -68,7 +79,11 @@ impl Leaves {
     /// Searches a subproblem.
     pub fn search(&mut self, sub: &Subproblem<'_>, backend: &dyn Backend, clock: &mut Clock, work: &mut Work) -> Leaf {
         work.subproblems += 1;
-        let Some((left, loss)) = self.gather(sub) else { return Leaf::Empty };
+        let (left, loss) = match self.gather(sub, backend, clock) {
+            Gathered::Free(left, loss) => (left, loss),
+            Gathered::Empty => return Leaf::Empty,
+            Gathered::Stopped => return Leaf::Stopped,
+        };
         let Some(need) = (sub.size as usize).checked_sub(self.taken.len()) else { return Leaf::Empty };
         for count in NEAREST {
             if self.free.len() > count.max(MANY)
@@ -87,22 +102,21 @@ impl Leaves {
         self.search_tree(free, need, left, loss, sub.multipliers, backend, clock, work)
     }
 
-    /// Fills in the free requests and those taken for certain; returns what these leave, and the loss that a batch may
-    /// have. None if there is no batch.
-    fn gather(&mut self, sub: &Subproblem<'_>) -> Option<([u64; RESOURCES], u64)> {
-        let Leaves { free, taken, .. } = self;
+    /// Fills in the free requests and those taken for certain.
+    fn gather(&mut self, sub: &Subproblem<'_>, backend: &dyn Backend, clock: &Clock) -> Gathered {
+        let Leaves { free, taken, listed, .. } = self;
         free.clear();
         taken.clear();
         let (m, one) = (sub.multipliers, sub.multipliers.one());
         let capacity = sub.condensed.capacities(sub.segment);
         let bound = sub.condensed.exact_bound(m, sub.segment);
         // Both sides are below 2¹²⁸: see [`Multipliers`].
-        let mut budget = bound.checked_sub(u128::from(sub.size) << m.one_bits())?;
+        let Some(mut budget) = bound.checked_sub(u128::from(sub.size) << m.one_bits()) else { return Gathered::Empty };
         let mut left = Left(capacity);
         // Only what still fits beside the certain ones is free; this cannot be known before all are seen.
         let mut fits = true;
         let mut found: Vec<(u32, [u64; RESOURCES], i128)> = Vec::new();
-        let keep = |row: u32, cost: [u64; RESOURCES]| {
+        let mut keep = |row: u32, cost: [u64; RESOURCES]| {
             let price = m.price(&cost);
             let gain = one as i128 - price as i128;
             if gain.unsigned_abs() <= budget {
@@ -115,14 +129,26 @@ impl Leaves {
                 }
             }
         };
-        sub.condensed.each_before(sub.view, sub.segment, sub.least, m, budget, keep);
+        let (view, condensed) = (sub.view, sub.condensed);
+        if condensed.is_whole() {
+            let end = sub.segment.core_end as usize;
+            let before = condensed.index[..end].iter().zip(&condensed.cost);
+            before.for_each(|(&index, &cost)| keep(view.row(index), cost));
+        } else if backend.priced(view, condensed.priced(m, budget), sub.least, listed, clock) {
+            listed.iter().for_each(|&index| keep(view.row(index), view.cost(index as usize)));
+        } else {
+            return Gathered::Stopped;
+        }
         if !fits {
-            return None;
+            return Gathered::Empty;
         }
         // What no longer fits stays out, at its loss.
         for (_, cost, gain) in &found {
             if !left.fits(cost) && *gain > 0 {
-                budget = budget.checked_sub(gain.unsigned_abs())?;
+                match budget.checked_sub(gain.unsigned_abs()) {
+                    Some(rest) => budget = rest,
+                    None => return Gathered::Empty,
+                }
             }
         }
         // Losses in units small enough to add up: rounded down, and the budget up.
@@ -134,7 +160,7 @@ impl Leaves {
             let size = (gain.unsigned_abs() >> shift) as i64;
             Free { row, cost, gain: if gain < 0 { -size } else { size } }
         }));
-        Some((left.0, (budget >> shift) as u64 + 1))
+        Gathered::Free(left.0, (budget >> shift) as u64 + 1)
     }
 
     /// Searches the `count` requests nearest to λ only: briefly, and then with floors and more λ. Finds a batch or nothing.

@@ -1,12 +1,10 @@
-//! What a thread waits at. `shim.h` has the same structures.
+//! What a thread waits at.
 
 use std::ffi::{CStr, c_char};
 use std::fmt;
 
-/// `DftspKind`.
+/// `DftspKind` of `shim.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-#[allow(dead_code, reason = "the kernels choose")]
 pub(crate) enum Kind {
     SyncThreads,
     SyncThreadsCount,
@@ -28,6 +26,27 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// In the order of `DftspKind`.
+    const ALL: [Self; 17] = [
+        Self::SyncThreads,
+        Self::SyncThreadsCount,
+        Self::SyncThreadsAnd,
+        Self::SyncThreadsOr,
+        Self::SyncWarp,
+        Self::Shfl,
+        Self::ShflUp,
+        Self::ShflDown,
+        Self::ShflXor,
+        Self::Ballot,
+        Self::Any,
+        Self::All,
+        Self::ReduceAdd,
+        Self::ReduceMin,
+        Self::ReduceMax,
+        Self::ReduceOr,
+        Self::Trap,
+    ];
+
     pub(crate) fn is_of_block(self) -> bool {
         matches!(self, Self::SyncThreads | Self::SyncThreadsCount | Self::SyncThreadsAnd | Self::SyncThreadsOr)
     }
@@ -59,24 +78,42 @@ impl Kind {
     }
 }
 
-/// `DftspArrival`.
+/// The arguments of `DftspEmulated::arrive`.
 #[derive(Debug, Clone, Copy)]
-#[repr(C)]
 pub(crate) struct Arrival {
-    pub(crate) kind: Kind,
-    pub(crate) mask: u32,
-    /// Of a shuffle: the size of a value; the lane, delta or lane mask; the width.
-    pub(crate) bytes: u32,
-    pub(crate) lane: u32,
-    pub(crate) width: u32,
-    line: u32,
+    what: u64,
+    whom: u64,
     file: *const c_char,
     pub(crate) value: u64,
 }
 
 impl Arrival {
+    /// # Safety
+    ///
+    /// `file` is a string that is never freed.
+    pub(crate) unsafe fn new(what: u64, whom: u64, file: *const c_char, value: u64) -> Self {
+        Self { what, whom, file, value }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::ALL[usize::from(self.what as u8)]
+    }
+
+    pub(crate) fn mask(&self) -> u32 {
+        self.whom as u32
+    }
+
+    /// Of a shuffle.
+    pub(crate) fn width(&self) -> u32 {
+        (self.what >> 16 & 0xFF) as u32
+    }
+
+    fn line(&self) -> u64 {
+        self.what >> 32
+    }
+
     fn file(&self) -> &str {
-        // SAFETY: the shim gives `__builtin_FILE()`, a string literal of the kernel.
+        // SAFETY: as promised to `new`.
         let path = unsafe { CStr::from_ptr(self.file) }.to_str().unwrap_or("?");
         path.rsplit(['/', '\\']).next().unwrap_or(path)
     }
@@ -84,19 +121,23 @@ impl Arrival {
     /// Whether two threads can meet here. Barriers are the same line too, as a barrier in a branch is reached by all
     /// threads of the block or by none.
     pub(crate) fn meets(&self, other: &Self) -> bool {
-        self.kind == other.kind
-            && self.mask == other.mask
-            && self.bytes == other.bytes
-            && (!self.kind.is_of_block()
-                || (self.line == other.line && (self.file == other.file || self.file() == other.file())))
+        // The kind and the size of values.
+        (self.what ^ other.what) & 0xFFFF == 0
+            && self.mask() == other.mask()
+            && (!self.kind().is_of_block() || self.is_written_at(other))
+    }
+
+    pub(crate) fn is_written_at(&self, other: &Self) -> bool {
+        self.line() == other.line() && (self.file == other.file || self.file() == other.file())
     }
 
     /// The lane that a shuffle reads, by the rules of PTX's `shfl`: a lane out of bounds reads itself.
     pub(crate) fn source(&self, lane: u32) -> u32 {
-        let (first, last) = (lane & !(self.width - 1), lane | (self.width - 1));
-        let by = self.lane & 31;
-        match self.kind {
-            Kind::Shfl => first | (by & (self.width - 1)),
+        let within = self.width() - 1;
+        let (first, last) = (lane & !within, lane | within);
+        let by = (self.whom >> 32 & 31) as u32;
+        match self.kind() {
+            Kind::Shfl => first | (by & within),
             Kind::ShflUp if lane >= first + by => lane - by,
             Kind::ShflDown if lane + by <= last => lane + by,
             Kind::ShflXor if lane ^ by <= last => lane ^ by,
@@ -107,13 +148,14 @@ impl Arrival {
 
 impl fmt::Display for Arrival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.kind.name())?;
-        if self.kind.is_shuffle() {
-            write!(f, " of {} bytes", self.bytes)?;
+        let kind = self.kind();
+        write!(f, "{}", kind.name())?;
+        if kind.is_shuffle() {
+            write!(f, " of {} bytes", self.what >> 8 & 0xFF)?;
         }
-        if !self.kind.is_of_block() && self.kind != Kind::Trap {
-            write!(f, " with mask {:#010x}", self.mask)?;
+        if !kind.is_of_block() && kind != Kind::Trap {
+            write!(f, " with mask {:#010x}", self.mask())?;
         }
-        write!(f, " ({}:{})", self.file(), self.line)
+        write!(f, " ({}:{})", self.file(), self.line())
     }
 }

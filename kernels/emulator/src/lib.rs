@@ -28,6 +28,8 @@ mod order;
 #[cfg(dftsp_emulated)]
 mod run;
 #[cfg(dftsp_emulated)]
+mod stack;
+#[cfg(dftsp_emulated)]
 mod state;
 
 pub use fault::Fault;
@@ -50,6 +52,19 @@ pub enum Order {
 ///
 /// `args` are the bytes of the kernel's argument structure. The addresses in it must be good for what the kernel does
 /// with them, until this returns.
+///
+/// ```
+/// # use dftsp_emulator::{AVAILABLE, Order, launch};
+/// let input = [1_u64, 2, 3];
+/// let mut sum = 0_u64;
+/// // struct TestArgs { u64 input, output; u64 count; };
+/// let args = [input.as_ptr() as u64, &raw mut sum as u64, 3];
+/// let args: Vec<u8> = args.iter().flat_map(|word| word.to_ne_bytes()).collect();
+/// if AVAILABLE {
+///     launch("test_sum", 1, 4, 4 * 8, &args, Order::Shuffled(7)).unwrap();
+///     assert_eq!(sum, 6);
+/// }
+/// ```
 ///
 /// # Errors
 ///

@@ -2,14 +2,13 @@
 
 use crate::arrival::Arrival;
 use crate::order::Shuffler;
+use crate::stack::Pooled;
 use crate::state::{State, Step};
 use crate::{Fault, Order};
-use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, Yielder};
 use std::cell::{Cell, RefCell};
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
 
 include!(concat!(env!("OUT_DIR"), "/table.rs"));
 
@@ -27,8 +26,6 @@ struct Kernel {
 const MAX_GRID: u32 = (1 << 31) - 1;
 const MAX_BLOCK: u32 = 1024;
 const MAX_SHARED: usize = 227 << 10;
-/// Address space for the stack of a thread; what is not touched takes no memory.
-const STACK: usize = 128 << 10;
 const POISON: u8 = 0xA5;
 /// So many bytes past the shared memory are watched.
 const WATCHED: usize = 1024;
@@ -51,8 +48,10 @@ struct Emulated {
     grid_dim: Dim,
     shared: *mut u8,
     run: *const Run,
-    arrive: Option<unsafe extern "C" fn(*const Run, *const Arrival) -> u64>,
+    arrive: Option<Arrive>,
 }
+
+type Arrive = unsafe extern "C" fn(run: *const Run, what: u64, whom: u64, file: *const c_char, value: u64) -> u64;
 
 unsafe extern "C" {
     /// The variables of this thread of the host, an [`Emulated`] that lives as long as it does.
@@ -111,10 +110,10 @@ unsafe fn work(yielder: &Yielder<(), ()>, run: *const Run, fiber: usize) {
 ///
 /// # Safety
 ///
-/// Called on a fiber of `run`, which is the current launch of this thread of the host, with a valid arrival.
-unsafe extern "C" fn arrive(run: *const Run, arrival: *const Arrival) -> u64 {
+/// Called on a fiber of `run`, which is the current launch of this thread of the host; `file` is a string literal.
+unsafe extern "C" fn arrive(run: *const Run, what: u64, whom: u64, file: *const c_char, value: u64) -> u64 {
     // SAFETY: the caller's promise.
-    let (run, arrival) = unsafe { (&*run, *arrival) };
+    let (run, arrival) = unsafe { (&*run, Arrival::new(what, whom, file, value)) };
     let (thread, yielder) = (run.thread.get(), run.yielder.get());
     let arrived = run.state.borrow_mut().arrive(thread, arrival);
     if let Err(what) = arrived {
@@ -126,10 +125,7 @@ unsafe extern "C" fn arrive(run: *const Run, arrival: *const Arrival) -> u64 {
     run.state.borrow().result(thread)
 }
 
-type Fiber = Coroutine<(), (), (), DefaultStack>;
-
-/// Stacks that no launch uses.
-static STACKS: Mutex<Vec<DefaultStack>> = Mutex::new(Vec::new());
+type Fiber = Coroutine<(), (), (), Pooled>;
 
 /// The fibers of a launch. Their stacks go back when it ends.
 #[derive(Default)]
@@ -140,12 +136,8 @@ impl Fibers {
     ///
     /// `run` outlives the fibers.
     unsafe fn add(&mut self, run: *const Run) -> Result<usize, Fault> {
-        let pooled = STACKS.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let stack = match pooled {
-            Some(stack) => stack,
-            None => DefaultStack::new(STACK).map_err(|error| Fault::Stack(error.to_string()))?,
-        };
         let fiber = self.0.len();
+        let stack = Pooled::take(fiber).map_err(|error| Fault::Stack(error.to_string()))?;
         // SAFETY: the caller's promise.
         self.0.push(Coroutine::with_stack(stack, move |yielder, ()| unsafe { work(yielder, run, fiber) }));
         Ok(fiber)
@@ -154,13 +146,12 @@ impl Fibers {
 
 impl Drop for Fibers {
     fn drop(&mut self) {
-        let mut pool = STACKS.lock().unwrap_or_else(PoisonError::into_inner);
-        for mut fiber in self.0.drain(..) {
-            // SAFETY: its stack holds frames of `work` and `arrive`, which drop nothing once suspended, and of kernels,
-            // which are compiled without destructors that matter: nothing outside the stack points into it.
+        Pooled::give(self.0.drain(..).map(|mut fiber| {
+            // SAFETY: its stack holds frames of `work` and `arrive`, which have nothing to drop once suspended, and of
+            // kernels, whose objects live on it and nowhere else.
             unsafe { fiber.force_reset() };
-            pool.push(fiber.into_stack());
-        }
+            fiber.into_stack()
+        }));
     }
 }
 

@@ -136,8 +136,8 @@ impl State {
     /// A thread waits from now on; if all others are there already, none of them does any longer.
     pub(crate) fn arrive(&mut self, thread: u32, arrival: Arrival) -> Result<(), String> {
         let (size, lane) = (self.size(), thread % 32);
-        let of_block = arrival.kind.is_of_block();
-        if arrival.kind == Kind::Trap {
+        let of_block = arrival.kind().is_of_block();
+        if arrival.kind() == Kind::Trap {
             return Err(arrival.to_string());
         }
         if !of_block {
@@ -153,11 +153,11 @@ impl State {
         let entry = &mut pending[at];
         entry.arrived += if of_block { 1 } else { 1 << lane };
         entry.holding += u32::from(arrival.value != 0);
-        if entry.arrived == if of_block { size } else { arrival.mask } {
+        if entry.arrived == if of_block { size } else { arrival.mask() } {
             let holding = entry.holding;
             pending.swap_remove(at);
             if of_block {
-                self.release_block(arrival.kind, holding);
+                self.release_block(arrival.kind(), holding);
             } else {
                 self.release_warp(thread / 32, &arrival);
             }
@@ -183,14 +183,14 @@ impl State {
     }
 
     fn release_warp(&mut self, warp: u32, arrival: &Arrival) {
-        let mask = arrival.mask;
+        let mask = arrival.mask();
         let first = warp as usize * 32;
         let named = || (0..32).filter(|lane| mask >> lane & 1 != 0);
         let mut values = [0; 32];
         for lane in named() {
             values[lane] = self.threads[first + lane].arrival.map_or(0, |arrival| arrival.value);
         }
-        let common = match arrival.kind {
+        let common = match arrival.kind() {
             Kind::Ballot => named().fold(0, |ballot, lane| ballot | values[lane] << lane),
             Kind::Any => u64::from(named().any(|lane| values[lane] != 0)),
             Kind::All => u64::from(named().all(|lane| values[lane] != 0)),
@@ -204,7 +204,7 @@ impl State {
             let thread = &mut self.threads[first + lane];
             let arrival = thread.arrival.take();
             thread.result = match arrival {
-                Some(arrival) if arrival.kind.is_shuffle() => values[arrival.source(lane as u32) as usize],
+                Some(arrival) if arrival.kind().is_shuffle() => values[arrival.source(lane as u32) as usize],
                 _ => common,
             };
         }
@@ -217,7 +217,7 @@ impl State {
         for (thread, Thread { arrival, .. }) in (0..).zip(&self.threads) {
             let arrival = arrival.filter(|_| !self.exited.contains(thread));
             let of = groups.iter_mut().find(|(other, _)| match (other, &arrival) {
-                (Some(other), Some(arrival)) => other.meets(arrival) && other.to_string() == arrival.to_string(),
+                (Some(other), Some(arrival)) => other.meets(arrival) && other.is_written_at(arrival),
                 (other, arrival) => other.is_none() && arrival.is_none(),
             });
             match of {
@@ -240,7 +240,7 @@ impl State {
 /// What can be wrong with an operation of a warp before the others arrive.
 fn check(thread: u32, size: u32, arrival: &Arrival) -> Result<(), String> {
     let lane = thread % 32;
-    let Arrival { mask, width, .. } = *arrival;
+    let (mask, width) = (arrival.mask(), arrival.width());
     if mask >> lane & 1 == 0 {
         return Err(format!("{arrival}: the mask does not name the thread's own lane {lane}"));
     }
@@ -248,7 +248,7 @@ fn check(thread: u32, size: u32, arrival: &Arrival) -> Result<(), String> {
     if missing != 0 {
         return Err(format!("{arrival}: the mask names lane {}, which the block lacks", missing.trailing_zeros()));
     }
-    if arrival.kind.is_shuffle() {
+    if arrival.kind().is_shuffle() {
         if !width.is_power_of_two() || width > 32 {
             return Err(format!("{arrival}: the width {width} is not a power of two up to 32"));
         }

@@ -75,6 +75,21 @@ extern "C" __global__ void test_tiles(const __grid_constant__ TestArgs args) {
     at<u64>(args.output)[number()] = value;
 }
 
+// `input`: the lane, delta or lane mask, and the width; `output`: eight words for each lane of a warp.
+extern "C" __global__ void test_shuffles(const __grid_constant__ TestArgs args) {
+    const u32 all = 0xffffffffu, lane = threadIdx.x;
+    const int by = (int)at<u64>(args.input)[0], width = (int)at<u64>(args.input)[1];
+    u64* out = at<u64>(args.output) + 8 * lane;
+    out[0] = __shfl_sync(all, (u64)lane << 40, by, width);
+    out[1] = __shfl_up_sync(all, lane, (u32)by, width);
+    out[2] = (u64)__shfl_down_sync(all, -(i64)lane, (u32)by, width);
+    out[3] = (u64)__shfl_xor_sync(all, (float)lane, by, width);
+    out[4] = __reduce_add_sync(all, lane + 0xfffffff0u);
+    out[5] = __reduce_min_sync(all, lane ^ (u32)by);
+    out[6] = __reduce_max_sync(all, lane ^ (u32)by);
+    out[7] = __reduce_or_sync(all, lane & (u32)width);
+}
+
 // `output`: sum, least, greatest, union, times that a swap succeeded; as u32 in the upper half; block totals.
 extern "C" __global__ void test_atomics(const __grid_constant__ TestArgs args) {
     __shared__ u32 total;

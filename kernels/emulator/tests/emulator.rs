@@ -1,4 +1,5 @@
 //! The emulator against plain Rust, in several orders; and what it must not let pass.
+#![allow(clippy::print_stderr, clippy::unwrap_used, reason = "also in what is no test itself")]
 
 use dftsp_emulator::{AVAILABLE, Fault, Order, launch};
 use std::time::Instant;
@@ -89,6 +90,30 @@ fn tiles_of_a_warp_go_their_own_ways() {
             let bytes = args(&rounds, &mut output, 0);
             launch("test_tiles", 2, block as u32, 0, &bytes, order).unwrap();
             assert_eq!(output, expected, "{block} threads, {order:?}");
+        }
+    }
+}
+
+#[test]
+fn shuffles_and_reductions_of_a_warp() {
+    if skip() {
+        return;
+    }
+    for (order, width) in [1, 2, 4, 8, 16, 32].into_iter().flat_map(|width| ORDERS.map(|order| (order, width))) {
+        for by in 0..32_u64 {
+            let mut output = [[0_u64; 8]; 32];
+            launch("test_shuffles", 1, 32, 0, &args(&[by, width], &mut output, 0), order).unwrap();
+            for (lane, out) in (0_u64..).zip(output) {
+                let segment = lane / width * width;
+                let up = if lane < segment + by { lane } else { lane - by };
+                let down = if lane + by >= segment + width { lane } else { lane + by };
+                // Lanes of earlier segments can be read, of later ones not.
+                let crossed = if lane ^ by >= segment + width { lane } else { lane ^ by };
+                let sum = (0..32).fold(0_u32, |sum, lane: u32| sum.wrapping_add(lane.wrapping_sub(16)));
+                let shuffled = [(segment + by % width) << 40, up, down.wrapping_neg(), crossed];
+                assert_eq!(out[..4], shuffled, "lane {lane} by {by}, width {width}, {order:?}");
+                assert_eq!(out[4..], [sum.into(), 0, 31, width & 31], "{order:?}");
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Condensed bounds against the plain pass over sorted requests.
 
 use super::*;
+use crate::bound::classify::Pass;
+use crate::bound::view::Buckets;
 use crate::generate::{Family, Generator, Lengths, Spec};
 use crate::instance::{Instance, Problem};
 use crate::rank::Ranked;
@@ -32,11 +34,14 @@ fn condensed_bounds_are_those_of_the_plain_pass() {
             let ends = [lambda, lambda.map(|m| m * 1.01)];
             let region = Region::between(ends, width, &costs);
             let mut condensed = Condensed::default();
-            assert!(condensed.classify(&view, region, Buckets::new(least, most, view.len()), false, &|| false));
+            let (mut pass, mut members) = (Pass::default(), Vec::new());
+            let near = (region, Buckets::new(least, most, view.len()));
+            assert!(pass.classify(&mut condensed, &view, near, false, &|| false));
             assert!(condensed.cost.len() < view.len() && condensed.segments.len() < whole.segments.len());
             let mut inside = 0;
             let coarse = condensed.clone();
-            assert!(condensed.refine(&view, &|| false));
+            assert!(pass.members(&view, &condensed.open_buckets(), &mut members, &|| false));
+            assert!(condensed.refine(&view, &mut members, &|| false));
             for _ in 0..40 {
                 let draws = random.next_row();
                 let near = std::array::from_fn(|r| lambda[r] * (1.0 + width * (draws.unit(r) - 0.4)));
