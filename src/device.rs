@@ -28,6 +28,8 @@ pub struct Ran {
 impl Ran {
     /// On the CPU, as asked.
     pub const CPU: Ran = Ran { backend: "cpu", why: None, fault: None };
+    /// On a CUDA device, as asked.
+    pub const CUDA: Ran = Ran { backend: "cuda", why: None, fault: None };
 }
 
 /// What is known of a device.

@@ -55,10 +55,11 @@
 //! # Features
 //!
 //! `cli` (default) builds the program and brings `files`; `files` is readers and writers. Without default features the
-//! library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is reserved for the GPU
-//! backend and adds nothing yet.
+//! library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) adds
+//! `bytemuck` for the GPU backend, which nothing uses yet.
 
-#[cfg(test)]
+// The generators of tests/common/ serve the tests in here too.
+#[cfg(all(test, feature = "cuda"))]
 extern crate self as dftsp;
 
 pub mod error;

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 #[cfg(feature = "cuda")]
-use crate::backend::cuda::{OnDevice, Source};
+use crate::backend::cuda::{OnDevice, Source, solve_cells};
 use crate::backend::{Backend, Cpu};
 use crate::baseline;
 use crate::bound::view::{Buckets, View};
@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::rank::Ranked;
 use crate::search::flat::{self, Run, Workspace};
-use crate::search::{Clock, Limits, Observer, Told, algorithm1, brute_force, exhaustive, prove};
+use crate::search::{Cancel, Clock, Limits, Observer, Told, algorithm1, brute_force, exhaustive, prove};
 
 /// The schedulers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -204,13 +204,23 @@ impl Solver {
 
     /// Chooses a batch of each of `instances`, one task each. The same as [`Solver::solve`] for each, in order.
     pub fn solve_many(&self, instances: &[Instance]) -> Vec<Solution> {
-        match &self.pool {
-            Some(pool) => pool.install(|| {
-                let solutions = instances.par_iter().map(|instance| self.run(instance, &mut None, None));
-                solutions.collect()
-            }),
-            None => instances.iter().map(|instance| self.run(instance, &mut None, None)).collect(),
+        let on_cpu = |instances: &[Instance], solved: Vec<Option<Solution>>| {
+            let one = |(instance, solved): (&Instance, Option<Solution>)| {
+                solved.unwrap_or_else(|| self.run(instance, &mut None, None))
+            };
+            match &self.pool {
+                Some(pool) => pool.install(|| instances.par_iter().zip(solved).map(one).collect::<Vec<Solution>>()),
+                None => instances.iter().zip(solved).map(one).collect(),
+            }
+        };
+        #[cfg(feature = "cuda")]
+        if self.choice != Choice::Cpu && self.method == Method::Flat && self.limits.allow_cells() {
+            let cancelled = || self.limits.cancel.as_ref().is_some_and(Cancel::is_cancelled);
+            let all = |instances: &[Instance]| on_cpu(instances, vec![None; instances.len()]);
+            let (choice, source, pool) = (self.choice, &self.source, self.pool.as_deref());
+            return on_cpu(instances, solve_cells(choice, source, pool, instances, &cancelled, &all));
         }
+        on_cpu(instances, vec![None; instances.len()])
     }
 
     fn run(&self, instance: &Instance, told: &mut Option<Told>, pool: Option<&ThreadPool>) -> Solution {

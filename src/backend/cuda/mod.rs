@@ -3,11 +3,13 @@
 //! - `driver`: NVIDIA's driver, behind the few calls of `device`, for which tests stand in;
 //! - `layout`: the structures that host and kernels share;
 //! - `passes`: bound passes over the columns of an instance;
-//! - `paths`: the path check.
+//! - `paths`: the path check;
+//! - `cells`: many small instances in one launch.
 //!
 //! The kernels do the CPU's operations: the same floats where floats decide, and exact sums; and where the CPU stops at the
 //! first of many, they take the lowest-numbered. So every result has the same bytes.
 
+mod cells;
 #[cfg(test)]
 #[path = "../../../tests/common/mod.rs"]
 mod common;
@@ -25,6 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
+use rayon::prelude::*;
 
 use super::{Backend, Cpu};
 use crate::bound::classify::Pass;
@@ -33,9 +36,12 @@ use crate::bound::region::Region;
 use crate::bound::simplex::Column;
 use crate::bound::survey::{LANES, Survey};
 use crate::bound::view::{Buckets, MAX_BUCKETS, View, part_size};
+use crate::certificate::Solution;
 use crate::device::{Choice, Fault, Found, Ran};
+use crate::instance::Instance;
 use crate::search::Clock;
 use crate::tree::{Item, Tree, Walk, Walked};
+use cells::Cells;
 use device::{Device, Driver};
 use driver::System;
 use passes::{COLUMN_BYTES, Link, Passes};
@@ -48,6 +54,7 @@ include!(concat!(env!("OUT_DIR"), "/ptx.rs"));
 struct State {
     passes: Passes,
     paths: Paths,
+    cells: Cells,
 }
 
 /// An open device, for any number of searches at the same time.
@@ -123,6 +130,70 @@ impl Cuda {
 /// What there is on this machine.
 pub(super) fn devices() -> Found {
     device::found(&System, PTX, BUILT_BY)
+}
+
+/// Cells of one launch: enough to fill a large device, few enough to have several under way.
+const CELLS: usize = 4096;
+/// Cells that are solved on the CPU first, to know what that takes; and what a device takes for one, until it was
+/// measured.
+const TRIED: usize = 64;
+const ASSUMED_CELL: f64 = 5e3;
+
+/// Solves many instances on a device where that is asked for or is faster. None where it is the host's: larger instances
+/// than a cell may be, hard ones, all where a device is not worth it or fails.
+pub(crate) fn solve_cells(
+    choice: Choice,
+    source: &Source,
+    pool: Option<&ThreadPool>,
+    instances: &[Instance],
+    cancelled: &(dyn Fn() -> bool + Sync),
+    on_cpu: &dyn Fn(&[Instance]) -> Vec<Solution>,
+) -> Vec<Option<Solution>> {
+    let mut solutions: Vec<Option<Solution>> = Vec::with_capacity(instances.len());
+    if choice == Choice::Auto {
+        if !source.is_present() || instances.len() <= TRIED {
+            return vec![None; instances.len()];
+        }
+        let start = Instant::now();
+        solutions.extend(on_cpu(&instances[..TRIED]).into_iter().map(Some));
+        let rest = (instances.len() - TRIED) as f64;
+        let cpu = start.elapsed().as_nanos() as f64 / TRIED as f64 * rest;
+        let opening = if source.is_open() { 0.0 } else { ASSUMED_OPENING };
+        if opening + ASSUMED_CELL * rest > cpu {
+            solutions.resize(instances.len(), None);
+            return solutions;
+        }
+    }
+    let Ok(cuda) = source.open() else {
+        solutions.resize(instances.len(), None);
+        return solutions;
+    };
+    let launch = |instances: &[Instance]| {
+        let mut state = cuda.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let solved = match cuda.lost.get() {
+            None if !cancelled() => state.cells.solve(&*cuda.device, instances),
+            _ => Ok(vec![None; instances.len()]),
+        };
+        match solved {
+            Ok(solved) => {
+                cuda.spare.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+                solved
+            }
+            Err(fault) => {
+                if let Fault::Failed { .. } = fault {
+                    let _ = cuda.lost.set(fault);
+                }
+                vec![None; instances.len()]
+            }
+        }
+    };
+    let rest = &instances[solutions.len()..];
+    let launched: Vec<Vec<Option<Solution>>> = match pool {
+        Some(pool) => pool.install(|| rest.par_chunks(CELLS).map(launch).collect()),
+        None => rest.chunks(CELLS).map(launch).collect(),
+    };
+    solutions.extend(launched.into_iter().flatten());
+    solutions
 }
 
 /// Where the device comes from.
