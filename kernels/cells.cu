@@ -355,7 +355,7 @@ static __device__ void start(Simplex& x, const Space& s, const Column& limit, co
     x.value = left;
 }
 
-// Of `count` gains in `s.gains()`, in the order of the places in `s.list()`, keeps the best `CANDIDATES` places in the list.
+// Of `count` gains, and their places in the list, keeps the best `CANDIDATES` places in the list.
 static __device__ void keep_best(const Space& s, u32 count) {
     u64 most = 0;
     for (u32 i = lane(); i < count; i += 32) {
@@ -476,7 +476,7 @@ static __device__ bool invert(Simplex& x, const Space& s) {
     return true;
 }
 
-// A candidate of a lane.
+// A candidate of a lane; of equals in a lane the first is looked at first, which is the lower one.
 struct Candidate {
     u32 place;
     bool upper;
@@ -498,7 +498,7 @@ static __device__ __forceinline__ void look_at(const Simplex& x, const Column& y
     if (c.place != NONE_16 && !in_basis(x, c.place)) {
         double reduced = __dsub_rn(1.0, dot(y, c.column));
         double gain = c.upper ? -reduced : reduced;
-        if (gain > most || (gain == most && best != NONE_16 && c.place < best)) {
+        if (gain > most) {
             most = gain;
             best = c.place;
         }
@@ -1095,7 +1095,8 @@ static __device__ u32 find_classes(Leaf& f, const Free& free, u32 count) {
 }
 
 // Adds groups that were found among the requests from..to to a tree, as one part.
-static __device__ void add_groups(Leaf& f, Tree& t, const Free& free, u32 from, u32 to, u32 found, u32 part, bool classes) {
+static __device__ void add_groups(Leaf& f, Tree& t, const Free& free, u32 from, u32 to, u32 found, u32 part,
+                                  bool classes) {
     u32 base = t.groups;
     // Those in which another count costs most come first.
     for (u32 g = lane(); g < found; g += 32) {
@@ -1393,7 +1394,8 @@ static __device__ Verdict test(const State& c, Leaf& f, const Tree& t, const Cos
     for (u32 j = 0; j < CELL_DIRECTIONS; j++) {
         u64 weight[2];
         for (int r = 0; r < 2; r++) {
-            weight[r] = (u64)__double2ll_rz(__ddiv_rn(__dmul_rn(c.args.directions[j][r], 1152921504606846976.0), room[r]));
+            double share = __dmul_rn(c.args.directions[j][r], 1152921504606846976.0);
+            weight[r] = (u64)__double2ll_rz(__ddiv_rn(share, room[r]));
         }
         tests++;
         for (u32 i = lane(); i < n; i += 32) {
@@ -1782,7 +1784,8 @@ static __device__ bool solve(State& c, Leaf& f, u32* batch) {
             }
         }
         CellMultipliers& solved = c.result->multipliers[s.program()[place]];
-        Multipliers m = {{solved.lambda[0], solved.lambda[1], solved.lambda[2], solved.lambda[3]}, (u32)solved.one_bits};
+        Multipliers m = {{solved.lambda[0], solved.lambda[1], solved.lambda[2], solved.lambda[3]},
+                         (u32)solved.one_bits};
         Outcome end = subproblem(c, f, place, last, bound, m);
         if (end == HOST) {
             return false;

@@ -211,7 +211,7 @@ static_assert(sizeof(PathArgs) == 216, "PathArgs");
 // Bytes of working memory for each row of the largest cell, in multiples of 64 rows.
 #define CELL_ROW_BYTES 53
 // Bytes of working memory for the subproblems of a block.
-#define CELL_LEAF_BYTES 163840
+#define CELL_LEAF_BYTES 147456
 
 // An instance.
 struct Cell {

@@ -11,11 +11,11 @@
 //! lengths of all kinds.
 //!
 //! **Expected speed** (an estimate: no device has run it yet). A cell of 500 requests takes 5 linear programs of 120 steps
-//! and 46 pricings together. A step is about 750 instructions of the warp, most of them the 4×4 inverse in doubles; all
-//! steps are 90,000, pricings 14,000, bounds 13,000, roundings and starts 11,000, sorting 8,000, subproblems 5,000: about
-//! 145,000 instructions for each cell. The chain of dependent operations is what takes time: at one instruction in five
-//! cycles a cell takes 0.4 ms at 1.7 GHz, so 8 blocks on each of 132 multiprocessors solve 2 to 3 million cells a
-//! second. A cell is 18 KiB to the device and 4 KiB back: at 50 GB/s, 2.5 million cells a second.
+//! and 46 pricings together. A step is about 1,000 instructions of the warp, 360 of them in doubles, most for the 4×4
+//! inverse; all steps are 120,000, pricings 14,000, bounds 13,000, roundings and starts 11,000, sorting 8,000,
+//! subproblems 5,000: about 170,000 instructions for each cell. The chain of dependent operations is what takes time: at
+//! one instruction in five cycles a cell takes 0.5 ms at 1.7 GHz, so 8 blocks on each of 132 multiprocessors solve about
+//! 2 million cells a second. A cell is 18 KiB to the device and 4 KiB back: at 50 GB/s, 2.5 million cells a second.
 
 use bytemuck::{bytes_of, cast_slice, pod_read_unaligned};
 

@@ -153,7 +153,7 @@ pub(super) const CELL_SPANS: usize = 128;
 pub(super) const CELL_DIRECTIONS: usize = 33;
 /// Bytes of working memory for each row of the largest cell, and of a block besides.
 pub(super) const CELL_ROW_BYTES: usize = 53;
-pub(super) const CELL_LEAF_BYTES: usize = 163_840;
+pub(super) const CELL_LEAF_BYTES: usize = 147_456;
 
 /// An instance.
 #[repr(C)]
