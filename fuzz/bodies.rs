@@ -147,7 +147,7 @@ fn solve(scenario: &Scenario, requests: &Requests, solver: Method, time: Option<
     let problem = Problem::new(scenario, requests).expect("the epoch can be converted");
     let solution = Solver::new(solver).limits(Limits { time, ..Limits::NONE }).solve(&problem.instance);
     assert!(solution.rows.is_sorted_by(|a, b| a < b) && problem.instance.is_feasible(&solution.rows));
-    let made = Provenance { solver: solver.to_string(), backend: "cpu".to_string(), seconds: 0.0 };
+    let made = Provenance { solver: solver.to_string(), seconds: 0.0 };
     Outcome::new(scenario, requests, &problem, solution, made).expect("the problem was converted before")
 }
 

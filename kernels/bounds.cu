@@ -23,7 +23,7 @@ struct Pair {
 };
 
 __device__ __forceinline__ ulonglong2 two(u64 column, u32 index) {
-    return *at<const ulonglong2>(column + 8ull * index);
+    return __ldg(at<const ulonglong2>(column + 8ull * index));
 }
 
 __device__ __forceinline__ Pair load(const Columns& columns, u32 index, bool both) {
@@ -89,12 +89,26 @@ __device__ __forceinline__ u32 block_sum(u32 value, u32* scratch) {
     return sum;
 }
 
+// Adds to a sum. In shared memory by halves: there is no addition of 64 bits at once there, and most carry nothing.
+template <bool SHARED>
+__device__ __forceinline__ void add(u64* to, u64 value) {
+    if (SHARED) {
+        u32* halves = reinterpret_cast<u32*>(to);
+        u32 low = (u32)value, before = atomicAdd(&halves[0], low);
+        u32 high = (u32)(value >> 32) + (before + low < before);
+        if (high != 0) atomicAdd(&halves[1], high);
+    } else {
+        atomicAdd(to, value);
+    }
+}
+
 static const u32 SUMS = 4;
 static const u32 LEAST = 6;
 static const u32 MOST = 7;
 static const u32 FIELDS = 8;
 
 // One request into its bucket; whether it is listed.
+template <bool SHARED>
 __device__ __forceinline__ bool put(const ClassifyArgs& args, u64* cells, const Request& request, u32 index) {
     u32 count = args.pass.buckets.count;
     double a[4];
@@ -103,38 +117,46 @@ __device__ __forceinline__ bool put(const ClassifyArgs& args, u64* cells, const 
     u32 bucket = bucket_of(args.pass.buckets, request.budget);
     cells += bucket;
     // Requests in the low half, taken ones in the high.
-    atomicAdd(&cells[SUMS * count], fate == TAKEN ? (1ull << 32) + 1 : 1ull);
+    add<SHARED>(&cells[SUMS * count], fate == TAKEN ? (1ull << 32) + 1 : 1ull);
     // Bounds that a look does not improve need no atomic operation, and few looks improve them.
     if (request.budget < *(volatile u64*)&cells[LEAST * count]) atomicMin(&cells[LEAST * count], request.budget);
     if (request.budget > *(volatile u64*)&cells[MOST * count]) atomicMax(&cells[MOST * count], request.budget);
     if (fate == TAKEN) {
-        for (u32 r = 0; r < 4; r++) atomicAdd(&cells[r * count], request.cost[r]);
+        for (u32 r = 0; r < 4; r++) add<SHARED>(&cells[r * count], request.cost[r]);
     }
     at<u16>(args.pass.tags)[args.pass.base + index] = (u16)(bucket << 2 | fate);
     return fate == CORE;
 }
 
-extern "C" __global__ void __launch_bounds__(512) classify(const __grid_constant__ ClassifyArgs args) {
+// The chunk of a block into `cells`; how many of it a thread lists.
+template <bool SHARED>
+__device__ __forceinline__ u32 put_chunk(const ClassifyArgs& args, u64* cells) {
+    const PassArgs& pass = args.pass;
+    u32 start = min(blockIdx.x * pass.chunk, pass.count), end = min(start + pass.chunk, pass.count);
+    u32 listed = 0;
+    for (u32 index = start + 2 * threadIdx.x; index < end; index += 2 * blockDim.x) {
+        bool both = index + 1 < end;
+        Pair pair = load(pass.columns, index, both);
+        listed += put<SHARED>(args, cells, pair.of[0], index);
+        if (both) listed += put<SHARED>(args, cells, pair.of[1], index + 1);
+    }
+    return listed;
+}
+
+extern "C" __global__ void __launch_bounds__(1024) classify(const __grid_constant__ ClassifyArgs args) {
     DYNAMIC_SHARED(memory);
-    __shared__ u32 scratch[16];
+    __shared__ u32 scratch[32];
     const PassArgs& pass = args.pass;
     u32 count = pass.buckets.count;
     u64* all = at<u64>(args.cells);
-    u64* cells = pass.shared ? reinterpret_cast<u64*>(memory) : all;
+    u64* cells = reinterpret_cast<u64*>(memory);
     if (pass.shared) {
         for (u32 i = threadIdx.x; i < FIELDS * count; i += blockDim.x) {
             cells[i] = i >= LEAST * count && i < MOST * count ? ~0ull : 0;
         }
         __syncthreads();
     }
-    u32 start = min(blockIdx.x * pass.chunk, pass.count), end = min(start + pass.chunk, pass.count);
-    u32 listed = 0;
-    for (u32 index = start + 2 * threadIdx.x; index < end; index += 2 * blockDim.x) {
-        bool both = index + 1 < end;
-        Pair pair = load(pass.columns, index, both);
-        listed += put(args, cells, pair.of[0], index);
-        if (both) listed += put(args, cells, pair.of[1], index + 1);
-    }
+    u32 listed = pass.shared ? put_chunk<true>(args, cells) : put_chunk<false>(args, all);
     // Its barriers come after all that is added above.
     listed = block_sum(listed, scratch);
     if (threadIdx.x == 0) at<u32>(args.listed)[blockIdx.x] = listed;
@@ -153,6 +175,7 @@ extern "C" __global__ void __launch_bounds__(512) classify(const __grid_constant
 }
 
 // The positive reduced costs of one request at each λ, into its bucket.
+template <bool SHARED>
 __device__ __forceinline__ void measure(const SurveyArgs& args, u64* sums, const Request& request) {
     u32 count = args.pass.buckets.count;
     double a[4];
@@ -165,32 +188,38 @@ __device__ __forceinline__ void measure(const SurveyArgs& args, u64* sums, const
         price = __dadd_rn(price, __dmul_rn(lambda[12], a[3]));
         // Units of 2^-32, rounded up and one more.
         i64 units = __double2ll_rz(__dmul_rn(__dsub_rn(1.0, price), 4294967296.0));
-        if (units >= 0) atomicAdd(&sums[lane * count], (u64)units + 2);
+        if (units >= 0) add<SHARED>(&sums[lane * count], (u64)units + 2);
     }
 }
 
-extern "C" __global__ void __launch_bounds__(512) survey(const __grid_constant__ SurveyArgs args) {
-    DYNAMIC_SHARED(memory);
+template <bool SHARED>
+__device__ __forceinline__ void measure_chunk(const SurveyArgs& args, u64* sums) {
     const PassArgs& pass = args.pass;
-    u32 count = pass.buckets.count;
-    u64* all = at<u64>(args.sums);
-    u64* sums = pass.shared ? reinterpret_cast<u64*>(memory) : all;
-    if (pass.shared) {
-        for (u32 i = threadIdx.x; i < 4 * count; i += blockDim.x) sums[i] = 0;
-        __syncthreads();
-    }
     u32 start = min(blockIdx.x * pass.chunk, pass.count), end = min(start + pass.chunk, pass.count);
     for (u32 index = start + 2 * threadIdx.x; index < end; index += 2 * blockDim.x) {
         bool both = index + 1 < end;
         Pair pair = load(pass.columns, index, both);
-        measure(args, sums, pair.of[0]);
-        if (both) measure(args, sums, pair.of[1]);
+        measure<SHARED>(args, sums, pair.of[0]);
+        if (both) measure<SHARED>(args, sums, pair.of[1]);
     }
-    if (pass.shared) {
-        __syncthreads();
-        for (u32 i = threadIdx.x; i < 4 * count; i += blockDim.x) {
-            if (sums[i] != 0) atomicAdd(&all[i], sums[i]);
-        }
+}
+
+extern "C" __global__ void __launch_bounds__(1024) survey(const __grid_constant__ SurveyArgs args) {
+    DYNAMIC_SHARED(memory);
+    const PassArgs& pass = args.pass;
+    u32 count = pass.buckets.count;
+    u64* all = at<u64>(args.sums);
+    if (!pass.shared) {
+        measure_chunk<false>(args, all);
+        return;
+    }
+    u64* sums = reinterpret_cast<u64*>(memory);
+    for (u32 i = threadIdx.x; i < 4 * count; i += blockDim.x) sums[i] = 0;
+    __syncthreads();
+    measure_chunk<true>(args, sums);
+    __syncthreads();
+    for (u32 i = threadIdx.x; i < 4 * count; i += blockDim.x) {
+        if (sums[i] != 0) atomicAdd(&all[i], sums[i]);
     }
 }
 
@@ -217,8 +246,8 @@ __device__ __forceinline__ bool wanted(const ListArgs& args, u32 index) {
 }
 
 // How many requests of each chunk are wanted.
-extern "C" __global__ void __launch_bounds__(512) count_wanted(const __grid_constant__ ListArgs args) {
-    __shared__ u32 scratch[16];
+extern "C" __global__ void __launch_bounds__(1024) count_wanted(const __grid_constant__ ListArgs args) {
+    __shared__ u32 scratch[32];
     u32 start = min(blockIdx.x * args.pass.chunk, args.pass.count);
     u32 end = min(start + args.pass.chunk, args.pass.count);
     u32 listed = 0;
@@ -228,9 +257,9 @@ extern "C" __global__ void __launch_bounds__(512) count_wanted(const __grid_cons
 }
 
 // Lists them in their order: a chunk's after those of the chunks before.
-extern "C" __global__ void __launch_bounds__(512) list_wanted(const __grid_constant__ ListArgs args) {
-    __shared__ u32 scratch[16];
-    __shared__ u32 warps[16];
+extern "C" __global__ void __launch_bounds__(1024) list_wanted(const __grid_constant__ ListArgs args) {
+    __shared__ u32 scratch[32];
+    __shared__ u32 warps[32];
     const PassArgs& pass = args.pass;
     u32 before = 0;
     for (u32 block = threadIdx.x; block < blockIdx.x; block += blockDim.x) before += at<const u32>(args.listed)[block];

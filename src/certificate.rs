@@ -4,6 +4,7 @@
 //! it: a [`Solution`] is optimal exactly when its certificate proves the bound that its batch reaches.
 
 use crate::bound::Multipliers;
+use crate::device::Ran;
 
 /// A batch and the proof of how good it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +15,8 @@ pub struct Solution {
     pub certificate: Certificate,
     /// What the search did.
     pub work: Work,
+    /// Where it ran.
+    pub ran: Ran,
 }
 
 /// How good a batch is.

@@ -31,6 +31,9 @@ pub enum Error {
     /// Integer columns that no [`Instance`](crate::instance::Instance) may hold.
     #[error("instance: {0}")]
     Columns(String),
+    /// A device that was asked for cannot be used.
+    #[error("--backend cuda: {0}; give auto or cpu to search without it")]
+    Device(#[from] crate::device::Fault),
     /// The system refused worker threads.
     #[error("cannot start {threads} threads: {source}; give fewer")]
     Threads {

@@ -5,6 +5,7 @@
 
 use crate::certificate::{Certificate, Solution, Status, Work};
 use crate::cost::{Link, Transformer, watts};
+use crate::device::Ran;
 use crate::error::Result;
 use crate::instance::{Change, Instance, Problem, Reason, Running, changes};
 use crate::rank::RESOURCES;
@@ -40,8 +41,8 @@ pub struct Outcome {
     pub assumptions: Vec<String>,
     /// Name of the solver.
     pub solver: String,
-    /// Name of the backend.
-    pub backend: String,
+    /// Where it ran.
+    pub ran: Ran,
     /// Wall time of the solver, seconds.
     pub seconds: f64,
     /// Counters of the search.
@@ -100,8 +101,6 @@ pub struct Rejected {
 pub struct Provenance {
     /// Name of the solver.
     pub solver: String,
-    /// Name of the backend.
-    pub backend: String,
     /// Wall time, seconds.
     pub seconds: f64,
 }
@@ -150,7 +149,7 @@ impl Outcome {
             quantization: scenario.quantization.name.clone(),
             assumptions: scenario.assumptions.iter().map(|a| a.0.clone()).collect(),
             solver: made.solver,
-            backend: made.backend,
+            ran: solution.ran,
             seconds: made.seconds,
             work: solution.work,
             certificate: solution.certificate,

@@ -217,7 +217,7 @@ pub fn choose(
         let start = Instant::now();
         let solution = solver.solve(&problem.instance);
         let seconds = start.elapsed().as_secs_f64();
-        let made = Provenance { solver: solver.method().to_string(), backend: solver.backend().to_string(), seconds };
+        let made = Provenance { solver: solver.method().to_string(), seconds };
         let outcome = Outcome::new(&scenario, requests, &problem, solution, made)?;
         entries.push(Entry { quantization, evaluation: Evaluation::Solved(summary(&outcome)) });
         let better = best.as_ref().is_none_or(|(_, s, o)| merit(&scenario, &outcome) > merit(s, o));

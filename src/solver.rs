@@ -6,13 +6,18 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::backend::Cpu;
+#[cfg(feature = "cuda")]
+use crate::backend::cuda::{OnDevice, Source};
+use crate::backend::{Backend, Cpu};
 use crate::baseline;
+use crate::bound::view::{Buckets, View};
 use crate::certificate::{Solution, Work};
+use crate::device::{Choice, Ran};
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::rank::Ranked;
@@ -97,6 +102,10 @@ pub struct Solver {
     observer: Option<Observer>,
     /// The threads of the solver's own; without them it works in the caller's.
     pool: Option<Arc<ThreadPool>>,
+    /// Where it searches.
+    choice: Choice,
+    #[cfg(feature = "cuda")]
+    source: Source,
     /// Working memory of solves past, for those to come.
     spare: Arc<Mutex<Vec<Workspace>>>,
 }
@@ -134,9 +143,44 @@ impl Solver {
         Solver { observer: Some(observer), ..self }
     }
 
-    /// The name of the backend that it runs on.
-    pub fn backend(&self) -> &'static str {
-        "cpu"
+    /// Searches there. Results never depend on it. Other methods than [`Method::Flat`] run on the CPU all the same.
+    ///
+    /// # Errors
+    /// [`Choice::Cuda`] where there is no device that can be used.
+    pub fn on(self, choice: Choice) -> Result<Self> {
+        if choice == Choice::Cuda {
+            #[cfg(feature = "cuda")]
+            self.source.open()?;
+            #[cfg(not(feature = "cuda"))]
+            return Err(crate::device::Fault::NotBuilt.into());
+        }
+        Ok(Solver { choice, ..self })
+    }
+
+    /// The time of each of `passes` bound passes over `instance` at four λ, where [`Solver::on`] says (on the CPU for
+    /// [`Choice::Auto`]): for comparisons. A pass reads 40 bytes a request, which are there already.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn time_bound_passes(&self, instance: &Instance, passes: usize) -> Result<Vec<Duration>> {
+        let view = View::new(instance, 1);
+        let (least, most) =
+            (0..view.len()).map(|i| view.budget(i)).fold((u64::MAX, 0), |(a, b), e| (a.min(e), b.max(e)));
+        let buckets = Buckets::new(least.min(most), most, view.len());
+        let [c, d, k] = view.capacity().map(|c| 1.0 / c.max(1) as f64);
+        // Each priced so that some of what is there is worth it.
+        let lambda =
+            [1.0, 10.0, 100.0, 1000.0].map(|times| [times * c, times * d, times * k, times / most.max(1) as f64]);
+        #[cfg(feature = "cuda")]
+        if self.choice == Choice::Cuda {
+            let device = OnDevice::new(self.choice, self.source.clone(), self.pool.as_deref());
+            return match device.time_surveys(&view, &buckets, &lambda, passes) {
+                Some(times) => Ok(times),
+                None => Err(device.ran().fault.unwrap_or(crate::device::Fault::NoDevice).into()),
+            };
+        }
+        let cpu = Cpu { pool: self.pool.as_deref() };
+        Ok(cpu.time_surveys(&view, &buckets, &lambda, passes).unwrap_or_default())
     }
 
     /// What it does.
@@ -174,10 +218,14 @@ impl Solver {
         match self.method {
             Method::Flat => {
                 let mut ws = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-                let backend = &Cpu { pool };
-                let run = &mut Run { clock, ws: &mut ws, backend, memory: self.limits.memory, told: told.take() };
-                let solution = flat::solve(instance, run);
-                *told = run.told.take();
+                let mut solve = |backend: &dyn Backend, told: &mut Option<Told>| {
+                    let clock = &mut clock.clone();
+                    let run = &mut Run { clock, ws: &mut ws, backend, memory: self.limits.memory, told: told.take() };
+                    let solution = flat::solve(instance, run);
+                    *told = run.told.take();
+                    solution
+                };
+                let solution = self.choose(pool, |backend| solve(backend, told));
                 self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(ws);
                 or_first_fit(instance, solution)
             }
@@ -192,6 +240,36 @@ impl Solver {
             Method::EarliestDeadline => bounded(instance, baseline::earliest_deadline(instance)),
             Method::ShortestFirst => bounded(instance, baseline::shortest_first(instance)),
         }
+    }
+}
+
+impl Solver {
+    /// Searches on a device that a test has made.
+    #[cfg(all(test, feature = "cuda"))]
+    pub(crate) fn on_source(self, choice: Choice, source: Source) -> Self {
+        Solver { choice, source, ..self }
+    }
+
+    /// Solves where it was asked to; on the CPU if the device fails.
+    fn choose(&self, pool: Option<&ThreadPool>, mut solve: impl FnMut(&dyn Backend) -> Solution) -> Solution {
+        #[cfg(feature = "cuda")]
+        if self.choice != Choice::Cpu {
+            let device = OnDevice::new(self.choice, self.source.clone(), pool);
+            let solution = solve(&device);
+            let ran = device.ran();
+            return match ran.fault {
+                None => Solution { ran, ..solution },
+                Some(fault) => {
+                    let why = Some(format!("the device failed, and the search was done again: {fault}"));
+                    Solution { ran: Ran { why, fault: Some(fault), ..Ran::CPU }, ..solve(&Cpu { pool }) }
+                }
+            };
+        }
+        let why = match self.choice {
+            Choice::Cpu => None,
+            Choice::Auto | Choice::Cuda => Some(crate::device::Fault::NotBuilt.to_string()),
+        };
+        Solution { ran: Ran { why, ..Ran::CPU }, ..solve(&Cpu { pool }) }
     }
 }
 
@@ -221,5 +299,5 @@ fn or_greedy(instance: &Instance, found: Solution) -> Solution {
 fn bounded(instance: &Instance, rows: Vec<u32>) -> Solution {
     let mut work = Work::default();
     let certificate = prove::certify(instance, rows.len() as u64, false, &mut work);
-    Solution { rows, certificate, work }
+    Solution { rows, certificate, work, ran: Ran::CPU }
 }

@@ -15,7 +15,7 @@ fn outcome(spec: Spec) -> Outcome {
     let problem = Problem::new(generator.scenario(), &requests).unwrap();
     let best = Solver::new(Method::Flat).solve(&problem.instance);
     assert_eq!(best.status(), Status::Optimal);
-    let made = Provenance { solver: "flat".to_string(), backend: "cpu".to_string(), seconds: 0.0 };
+    let made = Provenance { solver: "flat".to_string(), seconds: 0.0 };
     Outcome::new(generator.scenario(), &requests, &problem, best, made).unwrap()
 }
 

@@ -171,7 +171,7 @@ fn outcomes_of_random_epochs_verify() {
                     "{solver} seed {seed}"
                 );
             }
-            let made = Provenance { solver: solver.to_string(), backend: "cpu".to_string(), seconds: 0.0 };
+            let made = Provenance { solver: solver.to_string(), seconds: 0.0 };
             let outcome = Outcome::new(&scenario, &requests, &problem, solution, made).unwrap();
             let verdict = verify::verify(&scenario, &requests, &Claim::from(&outcome), None).unwrap();
             assert_eq!(verdict, Ok(()), "{solver}, {padding:?}, seed {seed}");

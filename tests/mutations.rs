@@ -20,7 +20,7 @@ use dftsp::workload::{Request, Requests};
 fn claim(scenario: &Scenario, requests: &Requests) -> Claim {
     let problem = Problem::new(scenario, requests).unwrap();
     let solution = Solver::new(Method::Flat).solve(&problem.instance);
-    let made = Provenance { solver: "flat".to_string(), backend: "cpu".to_string(), seconds: 0.0 };
+    let made = Provenance { solver: "flat".to_string(), seconds: 0.0 };
     Claim::from(&Outcome::new(scenario, requests, &problem, solution, made).unwrap())
 }
 

@@ -1,6 +1,7 @@
 //! The CPU: the calling thread, or a pool of threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -12,7 +13,7 @@ use crate::bound::region::Region;
 use crate::bound::simplex::Column;
 use crate::bound::survey::{LANES, Survey};
 use crate::bound::view::{Buckets, MAX_BUCKETS, View};
-use crate::search::Clock;
+use crate::search::{Clock, Limits};
 use crate::tree::{Item, Tree, Walk, Walked};
 
 /// The CPU backend.
@@ -29,6 +30,23 @@ impl Cpu<'_> {
             Some(pool) => pool.install(work),
             None => work(),
         }
+    }
+}
+
+#[cfg(test)]
+impl Cpu<'_> {
+    /// Walks the items, unless that takes very many nodes.
+    pub fn walk_bounded(&self, tree: &Tree, items: &[Item]) -> Option<(Walked, Walk)> {
+        let mut sum = Walk::default();
+        for item in items {
+            let end = tree.walk(item, &mut sum, |nodes| nodes > 30_000);
+            match end {
+                Walked::Empty => {}
+                Walked::Stopped => return None,
+                Walked::Batch(_) => return Some((end, sum)),
+            }
+        }
+        Some((Walked::Empty, sum))
     }
 }
 
@@ -76,6 +94,23 @@ impl Backend for Cpu<'_> {
     ) -> bool {
         let parallel = self.pool.is_some();
         self.within(|| survey.measure(view, buckets, lambda, parallel, &|| clock.over()))
+    }
+
+    fn time_surveys(
+        &self,
+        view: &View<'_>,
+        buckets: &Buckets,
+        lambda: &[Column; LANES],
+        passes: usize,
+    ) -> Option<Vec<Duration>> {
+        let (mut survey, clock) = (Survey::default(), Clock::start(&Limits::NONE));
+        self.survey(&mut survey, view, buckets, lambda, &clock);
+        let time = |_| {
+            let start = Instant::now();
+            self.survey(&mut survey, view, buckets, lambda, &clock);
+            start.elapsed()
+        };
+        Some((0..passes).map(time).collect())
     }
 
     fn walk(&self, tree: &Tree, items: &[Item], clock: &Clock) -> (Walked, Walk) {

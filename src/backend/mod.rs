@@ -6,10 +6,11 @@
 
 mod cpu;
 #[cfg(feature = "cuda")]
-#[cfg_attr(not(test), expect(dead_code, reason = "only the emulator launches it so far"))]
-mod cuda;
+pub(crate) mod cuda;
 
 pub(crate) use cpu::Cpu;
+
+use std::time::Duration;
 
 use crate::bound::classify::Pass;
 use crate::bound::condense::{Condensed, Member};
@@ -17,6 +18,7 @@ use crate::bound::region::Region;
 use crate::bound::simplex::Column;
 use crate::bound::survey::{LANES, Survey};
 use crate::bound::view::{Buckets, MAX_BUCKETS, View};
+use crate::device::Found;
 use crate::search::Clock;
 use crate::tree::{Item, Tree, Walk, Walked};
 
@@ -24,7 +26,7 @@ use crate::tree::{Item, Tree, Walk, Walked};
 ///
 /// Those that return a `bool` say whether they came to their end: if not, the time was over, or the backend failed, and
 /// nothing of theirs is to be used.
-pub(crate) trait Backend: std::fmt::Debug + Sync {
+pub(crate) trait Backend: std::fmt::Debug {
     /// Another instance: what was kept of the one before is void.
     fn load(&self) {}
 
@@ -64,7 +66,25 @@ pub(crate) trait Backend: std::fmt::Debug + Sync {
         clock: &Clock,
     ) -> bool;
 
+    /// The time of each of so many surveys in a row, for comparisons: columns and sums are where they are used. None if it
+    /// failed.
+    fn time_surveys(
+        &self,
+        view: &View<'_>,
+        buckets: &Buckets,
+        lambda: &[Column; LANES],
+        passes: usize,
+    ) -> Option<Vec<Duration>>;
+
     /// Path check: walks the items, and returns the batch of the lowest-numbered feasible path. Counts the work of the
     /// items up to the one that holds it, and of no other.
     fn walk(&self, tree: &Tree, items: &[Item], clock: &Clock) -> (Walked, Walk);
+}
+
+/// What devices there are on this machine.
+pub fn devices() -> Found {
+    #[cfg(feature = "cuda")]
+    return cuda::devices();
+    #[cfg(not(feature = "cuda"))]
+    Found { driver: None, devices: Vec::new(), fault: Some(crate::device::Fault::NotBuilt), kernels: "none" }
 }

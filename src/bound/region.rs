@@ -15,18 +15,18 @@ use crate::rank::RESOURCES;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Region {
     /// L⁻¹, lower triangular, for costs in their own units.
-    whiten: [Column; RESOURCES],
+    pub whiten: [Column; RESOURCES],
     /// Lᵀ, upper triangular, for λ per unit.
     color: [Column; RESOURCES],
-    ends: [Column; 2],
-    width: f64,
+    pub ends: [Column; 2],
+    pub width: f64,
 }
 
 /// Float prices near 1 are this exact and more. Costs are in units of their mean, and 10⁻⁹ on the diagonal of Σ a aᵀ keeps
 /// |L⁻¹| below 3.2·10⁴; so for a request of a price near 1 sums of four products err by less than 10⁻¹⁵·10⁵. What
 /// coordinates of λ err, 10⁻¹² of it, counts times Σ|y|, and is far below the reach, width·Σ|y|, as long as the width is
 /// not tiny ([`Region::MIN_WIDTH`]).
-pub(super) const PRICE_ERROR: f64 = 1e-8;
+pub(crate) const PRICE_ERROR: f64 = 1e-8;
 
 impl Region {
     /// See [`PRICE_ERROR`].
@@ -129,4 +129,4 @@ impl Region {
 pub(super) const LEFT: u16 = 0;
 pub(super) const TAKEN: u16 = 1;
 pub(super) const CORE: u16 = 2;
-pub(super) const FATE: u16 = 3;
+pub(crate) const FATE: u16 = 3;

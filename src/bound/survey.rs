@@ -12,7 +12,7 @@ use crate::rank::{COMPUTE, RESOURCES};
 /// are below 2⁶³.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Survey {
-    parts: Vec<Vec<[u64; LANES]>>,
+    pub parts: Vec<Vec<[u64; LANES]>>,
 }
 
 /// So many λ are surveyed at once.

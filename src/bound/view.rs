@@ -9,7 +9,7 @@ use crate::rank::{COMPUTE, RESOURCES};
 pub(crate) struct View<'i> {
     pub columns: &'i Columns,
     capacity: [u64; COMPUTE],
-    pub(super) stride: usize,
+    pub stride: usize,
 }
 
 /// Rows next to each other in a sample: a cache line of each column.
@@ -60,8 +60,8 @@ impl<'i> View<'i> {
 /// Buckets of budgets: 0 holds the loosest. Monotone in the budget, which is all that correctness asks of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Buckets {
-    least: u64,
-    factor: f64,
+    pub least: u64,
+    pub factor: f64,
     pub(crate) count: usize,
 }
 
@@ -89,7 +89,7 @@ impl Buckets {
 pub(super) const BLOCK: usize = 1 << 14;
 
 /// The requests of one part. The number of parts does not depend on the number of threads.
-pub(super) fn part_size(requests: usize) -> usize {
+pub(crate) fn part_size(requests: usize) -> usize {
     const PARTS: usize = 8;
     requests.div_ceil(PARTS).max(BLOCK)
 }

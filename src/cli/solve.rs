@@ -10,7 +10,8 @@ use clap::builder::PossibleValuesParser;
 
 use super::Format;
 use super::input::{EpochArgs, EpochInput};
-use crate::error::Place;
+use crate::device::Choice;
+use crate::error::{Error, Place};
 use crate::instance::Problem;
 use crate::limits::Range;
 use crate::outcome::{Outcome, Provenance};
@@ -21,14 +22,25 @@ use crate::solver::{Method, Solver};
 
 const TIME_LIMIT: Range = Range { min: 0.0, max: 1e9, min_allowed: true, unit: "seconds" };
 
+/// Where to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Backend {
-    /// The best there is: the CPU, in this version.
+pub(super) enum Backend {
+    /// Where it is done first: on a CUDA device if there is one and the work is large enough, else on the CPU.
     Auto,
     /// The CPU.
     Cpu,
-    /// A CUDA device.
+    /// A CUDA device, or an error.
     Cuda,
+}
+
+impl From<Backend> for Choice {
+    fn from(backend: Backend) -> Choice {
+        match backend {
+            Backend::Auto => Choice::Auto,
+            Backend::Cpu => Choice::Cpu,
+            Backend::Cuda => Choice::Cuda,
+        }
+    }
 }
 
 /// Options of `dftsp solve`.
@@ -68,10 +80,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let limits = time_limit(args.time_limit)?;
     let method = args.method()?;
     let solver = Solver::new(method).limits(limits).threads(args.threads.map_or(0, |n| n as usize))?;
-    if args.backend == Backend::Cuda {
-        let place = Place::file("--backend");
-        return Err(place.error("this version has no CUDA backend", "give auto or cpu").into());
-    }
+    let solver = solver.on(args.backend.into())?;
     let input = args.epoch.load()?;
     if let Some(list) = &args.quantization {
         return choose(args, &input, list, &solver);
@@ -80,8 +89,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
     let solution = solver.solve(&problem.instance);
     let seconds = start.elapsed().as_secs_f64();
-    let made = Provenance { solver: method.to_string(), backend: solver.backend().to_string(), seconds };
+    let made = Provenance { solver: method.to_string(), seconds };
     let outcome = Outcome::new(&input.scenario, &input.requests, &problem, solution, made)?;
+    must_have_run_there(args.backend, &outcome)?;
     let result = match args.format {
         Format::Text => text::to_text(&outcome, &input.requests, &input.about),
         Format::Json => json::to_json(&outcome, &input.requests),
@@ -94,6 +104,7 @@ fn choose(args: &Args, input: &EpochInput, list: &str, solver: &Solver) -> Resul
     let quantizations = precision::parse(&input.scenario, list, || Place::file("--quantization"))?;
     let choice = precision::choose(&input.scenario, &input.requests, &quantizations, solver);
     let choice = choice.map_err(|e| input.locate(e))?;
+    must_have_run_there(args.backend, &choice.outcome)?;
     let result = match args.format {
         Format::Text => {
             let about = args.epoch.about(&input.requests_from, &choice.scenario);
@@ -102,6 +113,14 @@ fn choose(args: &Args, input: &EpochInput, list: &str, solver: &Solver) -> Resul
         Format::Json => json::choice_to_json(&choice, &input.requests),
     };
     super::finish(args.output.as_deref(), &result)
+}
+
+/// The library goes on without a device that fails in the middle; who asked for the device by name is told instead.
+fn must_have_run_there(backend: Backend, outcome: &Outcome) -> Result<()> {
+    match (&outcome.ran.fault, backend) {
+        (Some(fault), Backend::Cuda) => Err(Error::Device(fault.clone()).into()),
+        _ => Ok(()),
+    }
 }
 
 /// The limit of an option in seconds.

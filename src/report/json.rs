@@ -34,6 +34,8 @@ struct SolutionOut<'o> {
     quantizations: Vec<EntryOut<'o>>,
     solver: &'o str,
     backend: &'o str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend_reason: Option<&'o str>,
     seconds: f64,
     work: WorkOut,
     assumptions: &'o [String],
@@ -236,7 +238,8 @@ fn document(outcome: &Outcome, requests: &Requests, quantizations: Vec<EntryOut<
         quantization: &outcome.quantization,
         quantizations,
         solver: &outcome.solver,
-        backend: &outcome.backend,
+        backend: outcome.ran.backend,
+        backend_reason: outcome.ran.why.as_deref(),
         seconds: outcome.seconds,
         work: WorkOut { bound_passes, subproblems, work_items, nodes, paths_checked, paths_open, stopped },
         assumptions: &outcome.assumptions,

@@ -124,13 +124,17 @@ fn write_proof(out: &mut String, o: &Outcome) -> std::fmt::Result {
         out,
         "solver {} on {}: {:.3} ms, {}, {}, {}, {} checked",
         o.solver,
-        o.backend,
+        o.ran.backend,
         o.seconds * 1e3,
         count(w.bound_passes, "bound pass"),
         count(w.subproblems, "subproblem"),
         count(w.nodes, "node"),
         count(w.paths_checked, "path"),
-    )
+    )?;
+    match &o.ran.why {
+        Some(why) => writeln!(out, "  {}, because {why}", o.ran.backend),
+        None => Ok(()),
+    }
 }
 
 /// "1 bound", "2 bounds".
@@ -157,7 +161,7 @@ mod tests {
         let requests = generator.requests().unwrap();
         let problem = Problem::new(generator.scenario(), &requests).unwrap();
         let solution = Solver::new(solver).solve(&problem.instance);
-        let made = Provenance { solver: solver.to_string(), backend: "cpu".to_string(), seconds: 0.001 };
+        let made = Provenance { solver: solver.to_string(), seconds: 0.001 };
         let outcome = Outcome::new(generator.scenario(), &requests, &problem, solution, made).unwrap();
         to_text(&outcome, &requests, "a test")
     }

@@ -23,6 +23,7 @@ use crate::bound::simplex::{Column, Simplex, dot};
 use crate::bound::survey::{LANES, Survey};
 use crate::bound::view::{Buckets, View};
 use crate::certificate::{Section, Solution, Work};
+use crate::device::Ran;
 use crate::instance::Instance;
 use crate::rank::{Left, RESOURCES};
 
@@ -559,5 +560,5 @@ pub(crate) fn solve(instance: &Instance, run: &mut Run<'_>) -> Solution {
     }
     let found = additive(instance, Goal::Batch, 0, None, run);
     let certificate = join(found.rows.len() as u64, vec![(found.bound, found.section)]);
-    Solution { rows: found.rows, certificate, work: found.work }
+    Solution { rows: found.rows, certificate, work: found.work, ran: Ran::CPU }
 }

@@ -12,6 +12,7 @@ use super::flat::{self, Goal, Run};
 use super::original_rows;
 use crate::bound::cover::join;
 use crate::certificate::{Section, Solution, Work};
+use crate::device::Ran;
 use crate::instance::Instance;
 
 /// A range of indices into the distinct lengths, with what bounds it. Ordered by bound, then longest prompts first.
@@ -80,7 +81,7 @@ pub(crate) fn solve(instance: &Instance, run: &mut Run<'_>) -> Solution {
     let certificate = join(size, settled.into_iter().map(|at| sections[at].clone()).collect());
     let mut work = search.work;
     work.stopped = certificate.bound > size;
-    Solution { rows: search.best, certificate, work }
+    Solution { rows: search.best, certificate, work, ran: Ran::CPU }
 }
 
 struct Search<'i> {

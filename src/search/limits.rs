@@ -150,6 +150,12 @@ impl Clock {
         self.expired
     }
 
+    /// The same, but over after so much time from now.
+    pub fn within(&self, time: Duration) -> Clock {
+        let end = Instant::now() + time;
+        Clock { end: Some(self.end.map_or(end, |before| before.min(end))), ..self.clone() }
+    }
+
     /// Ends so much earlier, for what is to be done after the search.
     pub fn reserve(&mut self, time: Duration) {
         // Before the first instant that the system knows of, all time is over.

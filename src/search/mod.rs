@@ -21,6 +21,7 @@ pub use limits::{Cancel, Limits, Observer, Progress};
 pub(crate) use limits::{Clock, Told};
 
 use crate::certificate::{Solution, Work};
+use crate::device::Ran;
 use crate::instance::Instance;
 use crate::rank::Ranked;
 
@@ -70,7 +71,7 @@ pub(crate) fn exhaustive(
         best = rows.unwrap_or_default();
     }
     let certificate = prove::certify(instance, best.len() as u64, complete, &mut work);
-    Solution { rows: best, certificate, work }
+    Solution { rows: best, certificate, work, ran: Ran::CPU }
 }
 
 /// Rows of `part`, which holds some of the requests of `whole` in the same order, as rows of `whole`.

@@ -42,63 +42,63 @@ pub(crate) use radio::{DIRECTIONS, SHARES};
 pub(crate) use walk::{Item, Walk, Walked};
 
 use crate::rank::RESOURCES;
-use radio::Radio;
+pub(crate) use radio::Radio;
 
 /// Requests that one count covers: a class or a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Group {
     /// Its first request; and, plus its number, the first entry of its tables.
-    first: u32,
-    entry: u32,
+    pub first: u32,
+    pub entry: u32,
     /// How many requests it has.
-    len: u32,
+    pub len: u32,
     /// Groups of one part share one count of needed requests.
-    part: u32,
+    pub part: u32,
     /// First entry of its floors, or none.
-    floor: Option<u32>,
+    pub floor: Option<u32>,
 }
 
 /// What a count of a group means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+pub(crate) struct Entry {
     /// Its loss against the group's best count, at each λ.
-    loss: [u64; LANES],
+    pub loss: [u64; LANES],
     /// What it needs: exactly in a chain; in a class the KV tokens and the compute exactly, and of the bands the least.
-    cost: [u64; RESOURCES],
+    pub cost: [u64; RESOURCES],
 }
 
 /// Losses are counted at so many λ: at the first alone, until a tree turns out large.
-const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 /// The budget of a lane that is not used.
 const NO_BUDGET: u64 = u64::MAX >> 1;
 
 /// The least loss, at the first λ, and the least costs of so many requests from a group on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Floor {
-    loss: u64,
-    cost: [u64; RESOURCES],
+pub(crate) struct Floor {
+    pub loss: u64,
+    pub cost: [u64; RESOURCES],
 }
 
 /// See the module documentation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tree {
-    groups: Vec<Group>,
+    pub groups: Vec<Group>,
     /// Count v of a group is entry `group.entry + v`.
-    entries: Vec<Entry>,
+    pub entries: Vec<Entry>,
     /// The counts of a group in the order in which they are tried, at the same places.
-    order: Vec<u32>,
-    floors: Vec<Floor>,
+    pub order: Vec<u32>,
+    pub floors: Vec<Floor>,
     /// How many requests each part needs, and the group after its last.
-    needs: Vec<u32>,
+    pub needs: Vec<u32>,
     part_ends: Vec<u32>,
     /// What the decided requests leave.
-    left: [u64; RESOURCES],
+    pub left: [u64; RESOURCES],
     /// The loss that a batch may have, at each λ.
-    loss: [u64; LANES],
+    pub loss: [u64; LANES],
     /// The free requests, in the order of the groups, and in each in the order of dominance or reduced cost.
     free: Vec<Free>,
     /// Directions for the radio, if groups are classes.
-    radio: Option<Radio>,
+    pub radio: Option<Radio>,
 }
 
 impl Tree {

@@ -19,21 +19,21 @@ pub(crate) static SHARES: LazyLock<[[f64; 2]; DIRECTIONS]> = LazyLock::new(|| {
 
 /// What v requests of a class need at least in one direction, and what those v need of both bands.
 #[derive(Debug, Clone, Copy)]
-struct Cheapest {
-    price: u64,
-    bands: [u64; 2],
+pub(crate) struct Cheapest {
+    pub price: u64,
+    pub bands: [u64; 2],
 }
 
 /// The tables of all directions.
 #[derive(Debug, Clone)]
-pub(super) struct Radio {
+pub(crate) struct Radio {
     /// Weights of uplink and downlink in each direction.
     directions: Vec<[u64; 2]>,
     /// μ·(U, W) for what is left of the bands.
-    limits: Vec<u64>,
+    pub limits: Vec<u64>,
     /// Entry `group.entry + v` of direction j is at `j * stride` more.
-    tables: Vec<Cheapest>,
-    stride: usize,
+    pub tables: Vec<Cheapest>,
+    pub stride: usize,
 }
 
 /// What the directions say of a path.
@@ -83,7 +83,7 @@ impl Radio {
     }
 
     /// Tests a path of counts.
-    pub fn test(&self, tree: &Tree, counts: &[u32]) -> Verdict {
+    pub(super) fn test(&self, tree: &Tree, counts: &[u32]) -> Verdict {
         for (j, &limit) in self.limits.iter().enumerate() {
             let table = &self.tables[j * self.stride..];
             let (mut sum, mut bands) = (0, [0, 0]);

@@ -62,6 +62,11 @@ impl Item {
         item.viable(tree).then_some(item)
     }
 
+    /// The counts of the first groups.
+    pub fn counts(&self) -> &[u32] {
+        &self.counts
+    }
+
     /// Whether it should be cut further: a complete path cannot be, and a group of very many is better walked.
     pub fn divisible(&self, tree: &Tree) -> bool {
         tree.groups.get(self.counts.len()).is_some_and(|group| group.len <= MAX_CHILDREN)
@@ -140,8 +145,7 @@ impl Tree {
     fn viable(&self, k: usize, need: u32, left: &[u64; RESOURCES], loss: u64) -> bool {
         let Some(group) = self.groups.get(k) else { return need == 0 };
         // The part must have so many requests.
-        let end = self.groups.get(group.part_end(self)).map_or(self.free.len() as u32, |next| next.first);
-        need <= end - group.first
+        need <= self.rest(k)
             && self.may_hold(k, need, left)
             && group.floor.is_none_or(|first| {
                 let floor = &self.floors[(first + need) as usize];
@@ -152,10 +156,10 @@ impl Tree {
     /// Whether few groups that are long could hold `need` requests, if each had all that is left for itself.
     #[inline]
     fn may_hold(&self, k: usize, need: u32, left: &[u64; RESOURCES]) -> bool {
-        let groups = &self.groups[k..self.groups[k].part_end(self)];
-        if groups.len() > FEW_GROUPS || groups.iter().all(|group| group.len < LONG_GROUP) {
+        if !self.has_long_groups(k) {
             return true;
         }
+        let groups = &self.groups[k..self.part_end(k)];
         let most = |group: &Group| {
             // Costs grow with the count.
             let entries = &self.entries[group.entry as usize..=(group.entry + group.len) as usize];
@@ -221,32 +225,56 @@ impl Tree {
     /// Checks a complete path, whose additive costs fit: a batch, or none if the walk goes on.
     fn check(&self, counts: &[u32], walk: &mut Walk, stop: &mut impl FnMut(u64) -> bool) -> Option<Walked> {
         walk.paths += 1;
-        let mut rows = Vec::new();
-        let Some(radio) = &self.radio else {
-            for (group, &count) in self.groups.iter().zip(counts) {
-                let taken = &self.free[group.first as usize..(group.first + count) as usize];
-                rows.extend(taken.iter().map(|f| f.row));
-            }
-            return Some(Walked::Batch(rows));
-        };
-        match radio.test(self, counts) {
+        match self.radio.as_ref().map_or(Verdict::Fits(0), |radio| radio.test(self, counts)) {
             Verdict::Dead => None,
-            Verdict::Fits(direction) => {
-                radio.rows(self, counts, direction, &mut rows);
-                Some(Walked::Batch(rows))
-            }
-            Verdict::Open => {
-                walk.open += 1;
-                let mut builder = Builder::default();
-                let mut exact = builder.settle(self, counts);
-                builder.add_floors(&mut exact);
-                let root = Item::root(&exact)?;
-                match exact.walk(&root, walk, &mut *stop as &mut dyn FnMut(u64) -> bool) {
-                    Walked::Empty => None,
-                    end => Some(end),
+            Verdict::Fits(direction) => Some(Walked::Batch(self.rows(counts, direction))),
+            Verdict::Open => self.settle(counts, walk, stop),
+        }
+    }
+
+    /// The rows of the batch of a path that fits: of classes, in a direction.
+    pub(crate) fn rows(&self, counts: &[u32], direction: usize) -> Vec<u32> {
+        let mut rows = Vec::new();
+        match &self.radio {
+            Some(radio) => radio.rows(self, counts, direction, &mut rows),
+            None => {
+                for (group, &count) in self.groups.iter().zip(counts) {
+                    let taken = &self.free[group.first as usize..(group.first + count) as usize];
+                    rows.extend(taken.iter().map(|f| f.row));
                 }
             }
         }
+        rows
+    }
+
+    /// Settles a path that no direction does, by the chains of its classes: a batch, or none if the walk goes on.
+    pub(crate) fn settle(&self, counts: &[u32], walk: &mut Walk, stop: &mut impl FnMut(u64) -> bool) -> Option<Walked> {
+        walk.open += 1;
+        let mut builder = Builder::default();
+        let mut exact = builder.settle(self, counts);
+        builder.add_floors(&mut exact);
+        let root = Item::root(&exact)?;
+        match exact.walk(&root, walk, &mut *stop as &mut dyn FnMut(u64) -> bool) {
+            Walked::Empty => None,
+            end => Some(end),
+        }
+    }
+
+    /// The first group after the part of group `k`.
+    pub(crate) fn part_end(&self, k: usize) -> usize {
+        self.groups[k].part_end(self)
+    }
+
+    /// How many requests there are from group `k` on to the end of its part.
+    pub(crate) fn rest(&self, k: usize) -> u32 {
+        let end = self.groups.get(self.part_end(k)).map_or(self.free.len() as u32, |next| next.first);
+        end - self.groups[k].first
+    }
+
+    /// Whether few groups that are long make it worth adding up what each could hold.
+    pub(crate) fn has_long_groups(&self, k: usize) -> bool {
+        let groups = &self.groups[k..self.part_end(k)];
+        groups.len() <= FEW_GROUPS && groups.iter().any(|group| group.len >= LONG_GROUP)
     }
 }
 

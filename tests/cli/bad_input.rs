@@ -427,7 +427,7 @@ fn options_out_of_range_are_refused() {
             &["8"],
             "request 'a', output_tokens: 20 output tokens are more than the largest level",
         ),
-        (&solve, "--backend", &["cuda"], "--backend: this version has no CUDA backend"),
+        (&solve, "--backend", &["cuda"], "--backend cuda: no CUDA driver"),
         (&generate, "--requests", &["0", "1073741825", "18446744073709551615"], "generate, requests: "),
         (&generate, "--tightness", &["nan", "0", "-1", "1.5", "inf", "1e400"], "generate, tightness: "),
         (&generate, "--max-wait", &["nan", "-1", "1e30", "inf"], "generate, max-wait: "),

@@ -1,7 +1,7 @@
 //! Many small instances in one launch of `kernels/cells.cu`: one warp each.
 //!
 //! In: instances. Out: for each its [`Solution`], the same as [`Solver::solve`](crate::solver::Solver::solve) without
-//! limits gives, byte for byte; or none where it is the host's. [`Packed`] has the bytes that go to the device, the
+//! limits gives, byte for byte but for where it ran; or none where it is the host's. [`Packed`] has the bytes that go to the device, the
 //! arguments of the launch, and what is made of the bytes that come back; whoever holds the device moves them.
 //!
 //! **What is the host's.** Instances that pad to the longest prompt or have more than 2,048 rows; subproblems with more
@@ -24,6 +24,7 @@ use super::layout::{
 };
 use crate::bound::Multipliers;
 use crate::certificate::{Certificate, Covered, Exhausted, Section, Solution, Work};
+use crate::device::Ran;
 use crate::instance::Instance;
 use crate::tree::{DIRECTIONS, SHARES};
 
@@ -182,7 +183,8 @@ fn solution(result: &CellResult, batch: &[u8]) -> Option<Solution> {
         paths_open: u64::from(result.paths_open),
         stopped: false,
     };
-    Some(Solution { rows, certificate: Certificate { bound, sections: vec![section] }, work })
+    let ran = Ran { backend: "cuda", why: None, fault: None };
+    Some(Solution { rows, certificate: Certificate { bound, sections: vec![section] }, work, ran })
 }
 
 /// The certificate; programs with the same λ are told apart on the device only.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rayon::ThreadPool;
 
-use crate::backend::device::{Facts, Fault, LEAST_CAPABILITY, LEAST_DRIVER, Survey};
+use crate::device::{Facts, Fault, Found, LEAST_CAPABILITY, LEAST_DRIVER};
 
 /// A driver: finds devices.
 pub(crate) trait Driver {
@@ -115,13 +115,13 @@ fn refuse(facts: &Facts) -> Option<Fault> {
 }
 
 /// Asks a driver what there is.
-pub(crate) fn survey(driver: &dyn Driver, ptx: &[(&str, &str)], kernels: &'static str) -> Survey {
-    let mut survey = Survey { driver: None, devices: Vec::new(), fault: None, kernels };
-    survey.fault = look(driver, &mut survey.driver, &mut survey.devices).err();
-    for (facts, fault) in &mut survey.devices {
+pub(crate) fn found(driver: &dyn Driver, ptx: &[(&str, &str)], kernels: &'static str) -> Found {
+    let mut found = Found { driver: None, devices: Vec::new(), fault: None, kernels };
+    found.fault = look(driver, &mut found.driver, &mut found.devices).err();
+    for (facts, fault) in &mut found.devices {
         *fault = refuse(facts).or_else(|| driver.open(facts.clone(), ptx).err());
     }
-    survey
+    found
 }
 
 fn look(

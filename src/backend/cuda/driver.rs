@@ -12,7 +12,7 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::device::{Device, Driver, Memory, Shape};
-use crate::backend::device::{Facts, Fault};
+use crate::device::{Facts, Fault};
 
 /// The driver of this machine.
 #[derive(Debug)]
@@ -64,8 +64,9 @@ impl Driver for System {
             let value = unsafe { result::device::get_attribute(device, attribute) };
             value.map(i32::unsigned_abs).map_err(error)
         };
-        let clock = u64::from(ask(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)?);
-        let bits = u64::from(ask(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)?);
+        // Not every driver tells clocks.
+        let clock = u64::from(ask(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE).unwrap_or(0));
+        let bits = u64::from(ask(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH).unwrap_or(0));
         Ok(Facts {
             ordinal,
             name: result::device::get_name(device).map_err(error)?,
@@ -77,7 +78,7 @@ impl Driver for System {
             // SAFETY: as above.
             memory: unsafe { result::device::total_mem(device) }.map_err(error)? as u64,
             shared: ask(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
-            clock_khz: ask(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?,
+            clock_khz: ask(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE).unwrap_or(0),
             bandwidth: 2 * clock * 1000 * bits / 8,
         })
     }
@@ -269,10 +270,8 @@ impl Device for Opened {
                 stage.done.synchronize().map_err(error)?;
                 let buffer = &mut stage.bytes()[..range.len()];
                 // SAFETY: the source is inside of its memory (checked above); the buffer is read only after `done`.
-                unsafe {
-                    result::memcpy_dtoh_async(buffer, from + range.start as u64, self.stream.cu_stream())
-                }
-                .map_err(error)?;
+                unsafe { result::memcpy_dtoh_async(buffer, from + range.start as u64, self.stream.cu_stream()) }
+                    .map_err(error)?;
                 stage.done.record(&self.stream).map_err(error)?;
             }
             if let Some((part, len)) = before {
@@ -294,7 +293,9 @@ impl Device for Opened {
     }
 
     fn launch(&self, kernel: &'static str, shape: Shape, args: &[u8]) -> Result<(), Fault> {
-        let what = || format!("start {kernel} with {} blocks of {} threads and {} bytes", shape.grid, shape.block, shape.shared);
+        let what = || {
+            format!("start {kernel} with {} blocks of {} threads and {} bytes", shape.grid, shape.block, shape.shared)
+        };
         let error = |e| failed(what(), e);
         let detail = |text: &str| Fault::Failed { operation: what(), detail: text.to_string() };
         let function = self.functions.get(kernel).ok_or_else(|| detail("there is no such kernel"))?;

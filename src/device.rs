@@ -1,6 +1,34 @@
-//! What devices there are, what of them is asked, and why one was refused.
+//! Where a search runs: what may be chosen, what devices there are, and why one was not used.
 
 use std::fmt;
+
+/// Where to search.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// Where it is done first, as far as measurements tell; on the CPU if there is no device, or it fails.
+    Auto,
+    /// The CPU.
+    #[default]
+    Cpu,
+    /// A CUDA device.
+    Cuda,
+}
+
+/// Where a search ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// "cpu" or "cuda".
+    pub backend: &'static str,
+    /// Why there, if there was a choice.
+    pub why: Option<String>,
+    /// The device that was asked for failed in the middle; the search was then done again on the CPU.
+    pub fault: Option<Fault>,
+}
+
+impl Ran {
+    /// On the CPU, as asked.
+    pub const CPU: Ran = Ran { backend: "cpu", why: None, fault: None };
+}
 
 /// What is known of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +45,7 @@ pub struct Facts {
     pub memory: u64,
     /// Bytes of shared memory that a block may have.
     pub shared: u32,
-    /// Clock of the multiprocessors, in kHz.
+    /// Clock of the multiprocessors, in kHz; 0 if unknown.
     pub clock_khz: u32,
     /// Bytes a second that its memory moves at most: twice the memory clock times the width of the bus; 0 if unknown.
     pub bandwidth: u64,
@@ -94,7 +122,7 @@ pub(crate) const LEAST_CAPABILITY: (u32, u32) = (7, 5);
 
 /// What was found on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Survey {
+pub struct Found {
     /// CUDA version that the driver supports (1000 times the major and 10 times the minor number), if there is one.
     pub driver: Option<u32>,
     /// Every device, and why it is refused if it is.
