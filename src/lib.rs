@@ -55,8 +55,8 @@
 //! # Features
 //!
 //! `cli` (default) builds the program and brings `files`; `files` is readers and writers. Without default features the
-//! library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) adds
-//! `bytemuck` for the GPU backend, which nothing uses yet.
+//! library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the
+//! GPU backend, with `bytemuck` and `cudarc`.
 
 // The generators of tests/common/ serve the tests in here too.
 #[cfg(all(test, feature = "cuda"))]

@@ -1,7 +1,7 @@
 //! Many small instances in one launch of `kernels/cells.cu`: one warp each.
 //!
 //! In: instances. Out: for each its [`Solution`], the same as [`Solver::solve`](crate::solver::Solver::solve) without
-//! limits gives, byte for byte; or none where it is the host's. [`Packed`] has the bytes that go to the device, the
+//! limits gives, byte for byte but for where it ran; or none where it is the host's. [`Packed`] has the bytes that go to the device, the
 //! arguments of the launch, and what is made of the bytes that come back; whoever holds the device moves them.
 //!
 //! **What is the host's.** Instances that pad to the longest prompt or have more than 2,048 rows; subproblems with more
