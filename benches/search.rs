@@ -90,13 +90,17 @@ fn solve_many(c: &mut Criterion) {
 /// The paper's tree without pruning: paths checked and nodes visited a second.
 fn exhaustive(c: &mut Criterion) {
     let instance = instance(Family::Paper, ChannelModel::Shared, 60);
-    let solver = Solver::new(Method::Algorithm1 { prune: false });
-    let work = solver.solve(&instance).work;
+    let method = Method::Algorithm1 { prune: false };
+    let work = Solver::new(method).solve(&instance).work;
     let mut group = c.benchmark_group("exhaustive");
     group.sample_size(10);
     for (what, count) in [("nodes", work.nodes), ("paths", work.paths_checked)] {
         group.throughput(Throughput::Elements(count));
-        group.bench_function(format!("{what}/60"), |b| b.iter(|| solver.solve(black_box(&instance))));
+        for threads in [1, 2] {
+            let solver = Solver::new(method).threads(threads).unwrap();
+            let name = if threads == 1 { format!("{what}/60") } else { format!("{what}/60/threads-{threads}") };
+            group.bench_function(name, |b| b.iter(|| solver.solve(black_box(&instance))));
+        }
     }
     group.finish();
 }
