@@ -47,7 +47,7 @@ __device__ __forceinline__ u32 run(const ExhaustiveArgs& args, const HeadLevel* 
     missing -= rest.taken;
     for (u32 r = 0; r < 4; r++) cost.of[r] += rest.before[r];
 
-    const u32 last = args.tail_len[3];
+    const u32 last = args.tail_len[3], odd = (last + 1) % 4;
     u32 right = 0;
     for (u32 a = args.tail_len[0] + 1; a-- > 0;) {
         const Cost first = plus(cost, entries, args.tail_entry[0] + a);
@@ -55,9 +55,13 @@ __device__ __forceinline__ u32 run(const ExhaustiveArgs& args, const HeadLevel* 
             const Cost second = plus(first, entries, args.tail_entry[1] + b);
             for (u32 c = args.tail_len[2] + 1; c-- > 0;) {
                 const u32 wanted = missing - a - b - c;
+                // Four paths at a time, d - 1 to d - 4, and then those of 2, 1 and 0 that are left.
                 bool made = false;
-#pragma unroll 8
-                for (u32 d = last + 1; d-- > 0;) made |= d == wanted;
+                const u32 w1 = wanted + 1, w2 = wanted + 2, w3 = wanted + 3, w4 = wanted + 4;
+                for (u32 d = last + 1; d >= 4; d -= 4) made |= (d == w1) | (d == w2) | (d == w3) | (d == w4);
+                if (odd > 2) made |= wanted == 2;
+                if (odd > 1) made |= wanted == 1;
+                if (odd > 0) made |= wanted == 0;
                 if (made) {
                     right++;
                     Cost third = plus(second, entries, args.tail_entry[2] + c);

@@ -141,7 +141,8 @@ impl Solver {
         Solver { observer: Some(observer), ..self }
     }
 
-    /// Searches there. Results never depend on it. Other methods than [`Method::Flat`] run on the CPU all the same.
+    /// Searches there. Results never depend on it. Other methods than [`Method::Flat`] and Algorithm 1 without pruning run
+    /// on the CPU all the same.
     ///
     /// # Errors
     /// [`Choice::Cuda`] where there is no device that can be used.

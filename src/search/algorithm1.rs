@@ -61,7 +61,7 @@ pub fn is_exact(ranked: &Ranked) -> bool {
 }
 
 /// Paths of a tree without pruning up to which it is walked right here.
-const FEW: u64 = if cfg!(test) { 16 } else { 1 << 12 };
+const FEW: u64 = if cfg!(test) { 16 } else { 1 << 10 };
 
 /// The first feasible path with more than `incumbent` requests; `complete` if it ran to its end and [`is_exact`].
 pub fn search(ranked: &Ranked, incumbent: u64, prune: bool, backend: &dyn Backend, clock: &mut Clock) -> Found {
