@@ -283,3 +283,45 @@ struct CellsArgs {
     double directions[CELL_DIRECTIONS][2];
 };
 static_assert(sizeof(CellsArgs) == 96 + 16 * CELL_DIRECTIONS, "as in layout.rs");
+// exhaustive.cu: the levels of a tree that number its heads, from the first head of a launch on.
+struct HeadLevel {
+    // Count v of the level is entry `entry + v`; and how many requests it has.
+    u32 entry;
+    u32 len;
+    // The digit of the first head, `len` less its count; and the sum of its counts on the levels before.
+    u32 digit;
+    u32 taken;
+    // 2^64 / (len + 1), rounded up: to divide by len + 1.
+    u64 inverse;
+    u64 unused;
+    // What the first head costs on the levels before.
+    u64 before[4];
+};
+static_assert(sizeof(HeadLevel) == 64, "HeadLevel");
+
+struct ExhaustiveArgs {
+    u64 capacity[4];
+    // HeadLevel[head_levels + 1]: the last is only that before it come all.
+    u64 levels;
+    // u64[4] an entry.
+    u64 entries;
+    // u64[3]: the next chunk; the least number of a batch; paths with the right sum.
+    u64 found;
+    // u64 a chunk: its paths with the right sum, up to its first batch.
+    u64 counts;
+    // Paths of a head.
+    u64 tail;
+    u32 head_levels;
+    u32 entry_count;
+    // Heads of this launch, and of a chunk: at most the threads of a block.
+    u32 heads;
+    u32 chunk;
+    // How many requests a batch has.
+    u32 need;
+    // Whether the tables fit in the shared memory of a block.
+    u32 shared;
+    // The levels below a head; those that are not needed come first, and are empty.
+    u32 tail_entry[4];
+    u32 tail_len[4];
+};
+static_assert(sizeof(ExhaustiveArgs) == 128, "ExhaustiveArgs");

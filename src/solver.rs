@@ -143,7 +143,8 @@ impl Solver {
         Solver { observer: Some(observer), ..self }
     }
 
-    /// Searches there. Results never depend on it. Other methods than [`Method::Flat`] run on the CPU all the same.
+    /// Searches there. Results never depend on it. Other methods than [`Method::Flat`] and Algorithm 1 without pruning run
+    /// on the CPU all the same.
     ///
     /// # Errors
     /// [`Choice::Cuda`] where there is no device that can be used.
@@ -240,8 +241,14 @@ impl Solver {
                 or_first_fit(instance, solution)
             }
             Method::Algorithm1 { prune } => {
-                let search = |ranked: &Ranked, size, clock: &mut Clock| algorithm1::search(ranked, size, prune, clock);
-                or_greedy(instance, exhaustive(instance, clock, search))
+                let solve = |backend: &dyn Backend| {
+                    let search = |ranked: &Ranked, size, clock: &mut Clock| {
+                        algorithm1::search(ranked, size, prune, backend, clock)
+                    };
+                    exhaustive(instance, &mut clock.clone(), search)
+                };
+                let solution = if prune { solve(&Cpu { pool: None }) } else { self.choose(pool, solve) };
+                or_greedy(instance, solution)
             }
             Method::BruteForce => or_greedy(instance, exhaustive(instance, clock, brute_force::search)),
             Method::Static { batch_size } => bounded(instance, baseline::static_batch(instance, batch_size)),

@@ -13,6 +13,7 @@ use crate::bound::region::Region;
 use crate::bound::simplex::Column;
 use crate::bound::survey::{LANES, Survey};
 use crate::bound::view::{Buckets, MAX_BUCKETS, View};
+use crate::search::enumerate::{Enumerated, Enumeration, Pace};
 use crate::search::{Clock, Limits};
 use crate::tree::{Item, Tree, Walk, Walked};
 
@@ -140,5 +141,9 @@ impl Backend for Cpu<'_> {
             }
         }
         (Walked::Empty, sum)
+    }
+
+    fn enumerate(&self, tree: &Enumeration, clock: &Clock) -> Enumerated {
+        tree.enumerate(self.pool, Pace::default(), clock)
     }
 }

@@ -228,6 +228,45 @@ pub(super) struct CellsArgs {
     pub directions: [[f64; 2]; CELL_DIRECTIONS],
 }
 
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct HeadLevel {
+    pub entry: u32,
+    pub len: u32,
+    pub digit: u32,
+    pub taken: u32,
+    pub inverse: u64,
+    pub unused: u64,
+    pub before: [u64; RESOURCES],
+}
+
+pub(super) const TAIL_LEVELS: usize = 4;
+
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct ExhaustiveArgs {
+    pub capacity: [u64; RESOURCES],
+    pub levels: u64,
+    pub entries: u64,
+    pub found: u64,
+    pub counts: u64,
+    pub tail: u64,
+    pub head_levels: u32,
+    pub entry_count: u32,
+    pub heads: u32,
+    pub chunk: u32,
+    pub need: u32,
+    pub shared: u32,
+    pub tail_entry: [u32; TAIL_LEVELS],
+    pub tail_len: [u32; TAIL_LEVELS],
+}
+
+const _: () = {
+    assert!(size_of::<HeadLevel>() == 64 && offset_of!(HeadLevel, before) == 32);
+    assert!(size_of::<ExhaustiveArgs>() == 128 && offset_of!(ExhaustiveArgs, head_levels) == 72);
+    assert!(offset_of!(ExhaustiveArgs, tail_entry) == 96);
+};
+
 const _: () = {
     assert!(size_of::<Columns>() == 40);
     assert!(size_of::<Buckets>() == 24 && offset_of!(Buckets, count) == 16);

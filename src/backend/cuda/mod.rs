@@ -5,6 +5,7 @@
 //! - `passes`: bound passes over the columns of an instance;
 //! - `paths`: the path check;
 //! - `cells`: many small instances in one launch.
+//! - `exhaustive`: the paper's tree without pruning.
 //!
 //! The kernels do the CPU's operations: the same floats where floats decide, and exact sums; and where the CPU stops at the
 //! first of many, they take the lowest-numbered. So every result has the same bytes.
@@ -15,6 +16,7 @@ mod cells;
 mod common;
 mod device;
 mod driver;
+mod exhaustive;
 mod layout;
 mod passes;
 mod paths;
@@ -40,10 +42,12 @@ use crate::certificate::Solution;
 use crate::device::{Choice, Fault, Found, Ran};
 use crate::instance::Instance;
 use crate::search::Clock;
+use crate::search::enumerate::{End, Enumerated, Enumeration};
 use crate::tree::{Item, Tree, Walk, Walked};
 use cells::Cells;
 use device::{Device, Driver};
 use driver::System;
+use exhaustive::Exhaustive;
 use passes::{COLUMN_BYTES, Link, Passes};
 use paths::Paths;
 
@@ -55,6 +59,7 @@ struct State {
     passes: Passes,
     paths: Paths,
     cells: Cells,
+    exhaustive: Exhaustive,
 }
 
 /// An open device, for any number of searches at the same time.
@@ -111,6 +116,14 @@ impl Cuda {
     fn set_pace(&self, pace: paths::Pace) {
         let mut state = State::default();
         state.paths.pace = pace;
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+    }
+
+    /// How its searches share out paths.
+    #[cfg(test)]
+    fn set_exhaustive_pace(&self, pace: exhaustive::Pace) {
+        let mut state = State::default();
+        state.exhaustive.pace = pace;
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(state);
     }
 
@@ -491,5 +504,28 @@ impl Backend for OnDevice<'_> {
         }
         let stopped = (Walked::Stopped, Walk::default());
         self.run(stopped, |state, cuda| state.paths.walk(&*cuda.device, tree, items, clock))
+    }
+
+    fn enumerate(&self, tree: &Enumeration, clock: &Clock) -> Enumerated {
+        if self.choice == Choice::Auto {
+            // As with `walk`.
+            let alone = clock.within(if self.source.is_open() { ALONE } else { ALONE_UNOPENED });
+            let found = self.cpu.enumerate(tree, &alone);
+            if found.end != End::Stopped || clock.over() {
+                return found;
+            }
+            if let Err(fault) = self.cuda() {
+                self.search.borrow_mut().why = Some(fault.to_string());
+                return self.cpu.enumerate(tree, clock);
+            }
+        }
+        if !exhaustive::is_worth(tree) {
+            return self.cpu.enumerate(tree, clock);
+        }
+        if self.choice == Choice::Auto {
+            self.search.borrow_mut().why = Some("a tree was too large for the CPU".to_string());
+        }
+        let stopped = Enumerated { end: End::Stopped, nodes: 0, paths: 0 };
+        self.run(stopped, |state, cuda| state.exhaustive.enumerate(&*cuda.device, tree, clock))
     }
 }

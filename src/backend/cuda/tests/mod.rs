@@ -1,6 +1,7 @@
 //! The kernels under emulation, and everything around them, against the CPU: the same bytes, whatever the order of threads.
 
 mod emulated;
+mod exhaustive;
 
 use std::sync::Arc;
 
