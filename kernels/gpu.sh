@@ -47,6 +47,12 @@ step() { # STEP SECONDS COMMAND...
     *) note="exit status $status" ;;
   esac
   case $name in
+    devices)
+      # `"usable"` of the whole list is not as far to the right as that of each device.
+      if [[ -z $note ]] && ! grep -q '^  "usable": true' "$log"; then
+        note="no device is usable: $(sed -n 's/^  "reason": "\(.*\)",$/\1/p' "$log")"
+      fi
+      ;;
     cuda-* | memcheck | racecheck)
       # Tests that are not run find no fault.
       if [[ -z $note ]] && ! grep -qE 'test result: ok\. [1-9][0-9]* passed' "$log"; then note="no test ran"; fi
@@ -77,7 +83,7 @@ if command -v nvidia-smi >/dev/null; then
 else
   result nvidia-smi SKIPPED - "there is no nvidia-smi"
 fi
-step devices 15 "$dir/dftsp" devices
+step devices 15 "$dir/dftsp" devices --format json
 step cuda-tests 100 "$dir/cuda-tests" --show-output
 for tests in "$dir"/cuda-*; do
   name=${tests##*/}

@@ -117,11 +117,6 @@ impl fmt::Display for Version {
     }
 }
 
-/// The least version of CUDA that the driver must support: that of the PTX.
-pub(crate) const LEAST_DRIVER: u32 = 12_000;
-/// The least compute capability: that of the PTX.
-pub(crate) const LEAST_CAPABILITY: (u32, u32) = (7, 5);
-
 /// What was found on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {

@@ -47,14 +47,16 @@
 //! | | [`precision`] | which precision serves the most |
 //! | | [`explain`] | what more of a resource would add |
 //! | | [`verify`] | checks an outcome from the physical formulas, sharing no search code |
-//! | | [`report`] | text and JSON |
-//! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate`, `export` |
+//! | | [`compare`] | measures the backends against each other |
+//! | | [`report`] | text, JSON, CSV and plots |
+//! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate`, `export`, `compare`, `devices` |
 //!
 //! [`error`], [`limits`] and `files` serve them all.
 //!
 //! # Features
 //!
-//! `cli` (default) builds the program and brings `files`; `files` is readers and writers. Without default features the
+//! `cli` (default) builds the program and brings `files`, readers and writers, and `plots`, plots as SVG. Without default
+//! features the
 //! library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the
 //! GPU backend, with `bytemuck` and `cudarc`.
 
@@ -105,6 +107,8 @@ pub mod precision;
 pub mod explain;
 
 pub mod verify;
+
+pub mod compare;
 
 pub mod report;
 

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::rank::Ranked;
 use crate::search::flat::{self, Run, Workspace};
-use crate::search::{Cancel, Clock, Limits, Observer, Told, algorithm1, brute_force, exhaustive, prove};
+use crate::search::{Clock, Limits, Observer, Told, algorithm1, brute_force, exhaustive, prove};
 
 /// The schedulers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -216,7 +216,7 @@ impl Solver {
         };
         #[cfg(feature = "cuda")]
         if self.choice != Choice::Cpu && self.method == Method::Flat && self.limits.allow_cells() {
-            let cancelled = || self.limits.cancel.as_ref().is_some_and(Cancel::is_cancelled);
+            let cancelled = || self.limits.cancel.as_ref().is_some_and(|cancel| cancel.is_cancelled());
             let all = |instances: &[Instance]| on_cpu(instances, vec![None; instances.len()]);
             let (choice, source, pool) = (self.choice, &self.source, self.pool.as_deref());
             return on_cpu(instances, solve_cells(choice, source, pool, instances, &cancelled, &all));

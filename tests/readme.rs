@@ -36,6 +36,27 @@ fn the_table_of_precisions_and_the_explanation_are_current() {
     }
 }
 
+/// What does not depend on the machine: everything but times and rates, which are the last columns.
+#[test]
+fn the_comparison_is_current() {
+    let command = "compare --backend cpu --threads 1 --requests 500,10000 --instances fading,continuous --repeat 3";
+    let output = Command::new(env!("CARGO_BIN_EXE_dftsp")).args(command.split(' ')).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (_, shown) = README.split_once(&format!("```text\n$ dftsp {command}\n")).unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    // Up to the time, which stands before its unit.
+    let stable = |text: &str| -> Vec<Vec<String>> {
+        let without_time = |line: &str| {
+            let words: Vec<String> = line.split_whitespace().map(String::from).collect();
+            let end = words.iter().position(|word| word == "ms").map_or(words.len(), |at| at - 1);
+            words[..end].to_vec()
+        };
+        text.trim_end().lines().map(without_time).collect()
+    };
+    assert!(printed.lines().count() > 5, "{printed}");
+    assert_eq!(stable(&printed), stable(shown), "not in README.md:\n{printed}");
+}
+
 #[test]
 fn the_transcripts_of_real_traces_are_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,8 +1,10 @@
-//! The command line: `dftsp solve`, `verify`, `explain`, `generate`, `export`.
+//! The command line: `dftsp solve`, `verify`, `explain`, `generate`, `export`, `compare`, `devices`.
 //!
 //! Results go to standard output in one piece, messages to standard error. Exit status 0: done; 2: wrong usage or
 //! input, or an output that cannot be written; 1: anything else, such as a solution that does not verify.
 
+mod compare;
+mod devices;
 mod explain;
 mod export;
 mod generate;
@@ -41,6 +43,10 @@ enum Verb {
     Generate(generate::Args),
     /// Write the epoch's integer problem as a model file, for any other solver.
     Export(export::Args),
+    /// Measure the backends against each other, on the same instances.
+    Compare(compare::Args),
+    /// List the CUDA devices, and say why one is not used.
+    Devices(devices::Args),
 }
 
 /// How results are printed.
@@ -59,7 +65,7 @@ pub fn main() -> ExitCode {
         // Help and version, which are no errors and go to standard output.
         Err(e) if !e.use_stderr() => return print(&e.to_string()).map_or(ExitCode::from(2), |()| ExitCode::SUCCESS),
         Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let verbs = "solve, verify, explain, generate or export";
+            let verbs = "solve, verify, explain, generate, export, compare or devices";
             let _ = writeln!(io::stderr(), "dftsp: no verb is given; give {verbs}, or --help");
             return ExitCode::from(2);
         }
@@ -93,6 +99,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Explain(args) => explain::run(&args),
         Verb::Generate(args) => generate::run(&args),
         Verb::Export(args) => export::run(&args),
+        Verb::Compare(args) => compare::run(&args),
+        Verb::Devices(args) => devices::run(&args),
     }
 }
 

@@ -97,7 +97,7 @@ fn change(c: &Change) -> ChangeOut {
 }
 
 #[derive(Serialize)]
-struct WorkOut {
+pub(super) struct WorkOut {
     bound_passes: u64,
     subproblems: u64,
     nodes: u64,
@@ -209,10 +209,15 @@ pub(super) fn status_word(status: Status) -> &'static str {
     }
 }
 
+/// The counters of a search.
+pub(super) fn work(work: &Work) -> WorkOut {
+    let Work { bound_passes, subproblems, work_items, nodes, paths_checked, paths_open, stopped } = *work;
+    WorkOut { bound_passes, subproblems, nodes, work_items, paths_checked, paths_open, stopped }
+}
+
 fn document(outcome: &Outcome, requests: &Requests, quantizations: Vec<EntryOut<'_>>) -> String {
     let id = |row: u32| requests.id(row as usize);
     let allocations = outcome.allocations.iter();
-    let Work { bound_passes, subproblems, work_items, nodes, paths_checked, paths_open, stopped } = outcome.work;
     let solution = SolutionOut {
         status: status_word(outcome.status),
         size: outcome.scheduled.len(),
@@ -241,7 +246,7 @@ fn document(outcome: &Outcome, requests: &Requests, quantizations: Vec<EntryOut<
         backend: outcome.ran.backend,
         backend_reason: outcome.ran.why.as_deref(),
         seconds: outcome.seconds,
-        work: WorkOut { bound_passes, subproblems, work_items, nodes, paths_checked, paths_open, stopped },
+        work: work(&outcome.work),
         assumptions: &outcome.assumptions,
         certificate: certificate_file(&outcome.certificate),
     };

@@ -109,6 +109,7 @@ impl Enumeration {
     }
 
     /// How many requests there are, in all groups.
+    #[cfg(feature = "cuda")]
     pub fn requests(&self) -> u64 {
         self.sizes.iter().map(|&size| u64::from(size)).sum()
     }

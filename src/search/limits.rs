@@ -157,6 +157,7 @@ impl Clock {
     }
 
     /// The same, but over after so much time from now.
+    #[cfg(feature = "cuda")]
     pub fn within(&self, time: Duration) -> Clock {
         let end = Instant::now() + time;
         Clock { end: Some(self.end.map_or(end, |before| before.min(end))), ..self.clone() }

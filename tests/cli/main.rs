@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure here should stop the run")]
 
 mod bad_input;
+mod compare;
 #[cfg(target_os = "linux")]
 mod endless;
 mod explain;
