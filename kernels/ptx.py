@@ -37,6 +37,8 @@ OPTIONS = [
     "--prec-div=true",
     "--prec-sqrt=true",
     "-default-device",
+    # `unsigned __int128`, which nvcc has as it is.
+    "--device-int128",
 ]
 # The same for nvcc, which has no -default-device: functions that are not constexpr need their __device__.
 NVCC_OPTIONS = [

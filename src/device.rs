@@ -28,6 +28,8 @@ pub struct Ran {
 impl Ran {
     /// On the CPU, as asked.
     pub const CPU: Ran = Ran { backend: "cpu", why: None, fault: None };
+    /// On a CUDA device, as asked.
+    pub const CUDA: Ran = Ran { backend: "cuda", why: None, fault: None };
 }
 
 /// What is known of a device.
@@ -114,11 +116,6 @@ impl fmt::Display for Version {
         write!(f, "{}.{}", self.0 / 1000, self.0 % 1000 / 10)
     }
 }
-
-/// The least version of CUDA that the driver must support: that of the PTX.
-pub(crate) const LEAST_DRIVER: u32 = 12_000;
-/// The least compute capability: that of the PTX.
-pub(crate) const LEAST_CAPABILITY: (u32, u32) = (7, 5);
 
 /// What was found on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -55,11 +55,13 @@
 //!
 //! # Features
 //!
-//! `cli` (default) builds the program and brings `files`, readers and writers, and `plots`, plots as SVG. Without default features the
-//! library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is reserved for the GPU
-//! backend and adds nothing yet.
+//! `cli` (default) builds the program and brings `files`, readers and writers, and `plots`, plots as SVG. Without default
+//! features the
+//! library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the
+//! GPU backend, with `bytemuck` and `cudarc`.
 
-#[cfg(test)]
+// The generators of tests/common/ serve the tests in here too.
+#[cfg(all(test, feature = "cuda"))]
 extern crate self as dftsp;
 
 pub mod error;

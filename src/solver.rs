@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 #[cfg(feature = "cuda")]
-use crate::backend::cuda::{OnDevice, Source};
+use crate::backend::cuda::{OnDevice, Source, solve_cells};
 use crate::backend::{Backend, Cpu};
 use crate::baseline;
 use crate::bound::view::{Buckets, View};
@@ -143,7 +143,8 @@ impl Solver {
         Solver { observer: Some(observer), ..self }
     }
 
-    /// Searches there. Results never depend on it. Other methods than [`Method::Flat`] run on the CPU all the same.
+    /// Searches there. Results never depend on it. Other methods than [`Method::Flat`] and Algorithm 1 without pruning run
+    /// on the CPU all the same.
     ///
     /// # Errors
     /// [`Choice::Cuda`] where there is no device that can be used.
@@ -204,13 +205,23 @@ impl Solver {
 
     /// Chooses a batch of each of `instances`, one task each. The same as [`Solver::solve`] for each, in order.
     pub fn solve_many(&self, instances: &[Instance]) -> Vec<Solution> {
-        match &self.pool {
-            Some(pool) => pool.install(|| {
-                let solutions = instances.par_iter().map(|instance| self.run(instance, &mut None, None));
-                solutions.collect()
-            }),
-            None => instances.iter().map(|instance| self.run(instance, &mut None, None)).collect(),
+        let on_cpu = |instances: &[Instance], solved: Vec<Option<Solution>>| {
+            let one = |(instance, solved): (&Instance, Option<Solution>)| {
+                solved.unwrap_or_else(|| self.run(instance, &mut None, None))
+            };
+            match &self.pool {
+                Some(pool) => pool.install(|| instances.par_iter().zip(solved).map(one).collect::<Vec<Solution>>()),
+                None => instances.iter().zip(solved).map(one).collect(),
+            }
+        };
+        #[cfg(feature = "cuda")]
+        if self.choice != Choice::Cpu && self.method == Method::Flat && self.limits.allow_cells() {
+            let cancelled = || self.limits.cancel.as_ref().is_some_and(|cancel| cancel.is_cancelled());
+            let all = |instances: &[Instance]| on_cpu(instances, vec![None; instances.len()]);
+            let (choice, source, pool) = (self.choice, &self.source, self.pool.as_deref());
+            return on_cpu(instances, solve_cells(choice, source, pool, instances, &cancelled, &all));
         }
+        on_cpu(instances, vec![None; instances.len()])
     }
 
     fn run(&self, instance: &Instance, told: &mut Option<Told>, pool: Option<&ThreadPool>) -> Solution {
@@ -230,8 +241,14 @@ impl Solver {
                 or_first_fit(instance, solution)
             }
             Method::Algorithm1 { prune } => {
-                let search = |ranked: &Ranked, size, clock: &mut Clock| algorithm1::search(ranked, size, prune, clock);
-                or_greedy(instance, exhaustive(instance, clock, search))
+                let solve = |backend: &dyn Backend| {
+                    let search = |ranked: &Ranked, size, clock: &mut Clock| {
+                        algorithm1::search(ranked, size, prune, backend, clock)
+                    };
+                    exhaustive(instance, &mut clock.clone(), search)
+                };
+                let solution = if prune { solve(&Cpu { pool: None }) } else { self.choose(pool, solve) };
+                or_greedy(instance, solution)
             }
             Method::BruteForce => or_greedy(instance, exhaustive(instance, clock, brute_force::search)),
             Method::Static { batch_size } => bounded(instance, baseline::static_batch(instance, batch_size)),

@@ -13,6 +13,7 @@ use crate::bound::region::Region;
 use crate::bound::simplex::Column;
 use crate::bound::survey::{LANES, Survey};
 use crate::bound::view::{Buckets, MAX_BUCKETS, View};
+use crate::search::enumerate::{Enumerated, Enumeration, Pace};
 use crate::search::{Clock, Limits};
 use crate::tree::{Item, Tree, Walk, Walked};
 
@@ -33,7 +34,7 @@ impl Cpu<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cuda"))]
 impl Cpu<'_> {
     /// Walks the items, unless that takes very many nodes.
     pub fn walk_bounded(&self, tree: &Tree, items: &[Item]) -> Option<(Walked, Walk)> {
@@ -140,5 +141,9 @@ impl Backend for Cpu<'_> {
             }
         }
         (Walked::Empty, sum)
+    }
+
+    fn enumerate(&self, tree: &Enumeration, clock: &Clock) -> Enumerated {
+        tree.enumerate(self.pool, Pace::default(), clock)
     }
 }

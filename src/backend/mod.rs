@@ -20,6 +20,7 @@ use crate::bound::survey::{LANES, Survey};
 use crate::bound::view::{Buckets, MAX_BUCKETS, View};
 use crate::device::Found;
 use crate::search::Clock;
+use crate::search::enumerate::{Enumerated, Enumeration};
 use crate::tree::{Item, Tree, Walk, Walked};
 
 /// The operations of the search that touch many requests or paths.
@@ -79,6 +80,9 @@ pub(crate) trait Backend: std::fmt::Debug {
     /// Path check: walks the items, and returns the batch of the lowest-numbered feasible path. Counts the work of the
     /// items up to the one that holds it, and of no other.
     fn walk(&self, tree: &Tree, items: &[Item], clock: &Clock) -> (Walked, Walk);
+
+    /// The paper's tree without pruning: looks at every path up to the lowest-numbered feasible one.
+    fn enumerate(&self, tree: &Enumeration, clock: &Clock) -> Enumerated;
 }
 
 /// What devices there are on this machine.

@@ -6,14 +6,17 @@
 //! v_k = z is checked against (2b)–(2e); the first feasible one is the answer. Children are visited in descending v_k;
 //! pruning drops those after which the groups left cannot make z any more, or which exceed it. (The printed line 14
 //! compares with d; it means z.) Without pruning every v_k from the group's size down to 0 is visited, and Σ v_k = z is
-//! tested at the leaf.
+//! tested at the leaf: a tree with more than a few paths is then left to a backend, which shares it out
+//! ([`enumerate`](super::enumerate)) and counts the same.
 //!
 //! **When it is exact.** If in every group the uplink order is also a downlink order ([`is_exact`]), the v_k
 //! cheapest-uplink requests need the least of every resource among all choices of v_k from the group, so some path is
 //! feasible if any batch of size z is. That holds where all users share one channel gain, the paper's assumption; under
 //! per-user fading it may fail, and the batch found is then feasible but perhaps not the largest.
 
+use super::enumerate::{End, Enumeration, paths};
 use super::{Clock, Found};
+use crate::backend::Backend;
 use crate::certificate::Work;
 use crate::rank::{RESOURCES, Ranked};
 
@@ -57,8 +60,11 @@ pub fn is_exact(ranked: &Ranked) -> bool {
     costs.windows(2).all(|w| w[0][2..] != w[1][2..] || w[0][1] <= w[1][1])
 }
 
+/// Paths of a tree without pruning up to which it is walked right here.
+const FEW: u64 = if cfg!(test) { 16 } else { 1 << 10 };
+
 /// The first feasible path with more than `incumbent` requests; `complete` if it ran to its end and [`is_exact`].
-pub fn search(ranked: &Ranked, incumbent: u64, prune: bool, clock: &mut Clock) -> Found {
+pub fn search(ranked: &Ranked, incumbent: u64, prune: bool, backend: &dyn Backend, clock: &mut Clock) -> Found {
     let (group_of, empty) = groups(ranked);
     let member = |rank: usize| (ranked.cost(rank)[0], ranked.cost(rank)[1], rank as u32);
     let mut by_uplink: Vec<(u64, u64, u32)> = (0..ranked.len()).map(member).collect();
@@ -74,7 +80,13 @@ pub fn search(ranked: &Ranked, incumbent: u64, prune: bool, clock: &mut Clock) -
             }
             work.subproblems += 1;
             let tree = Tree { groups: &groups, z, capacity: ranked.capacities(d), prune };
-            let found = if clock.look() { None } else { tree.search(clock, &mut work) };
+            let found = if clock.look() {
+                None
+            } else if prune || paths(groups.iter().map(|group| group.members.len())) <= FEW {
+                tree.search(clock, &mut work)
+            } else {
+                tree.enumerate(backend, clock, &mut work)
+            };
             match found {
                 None => {
                     work.stopped = true;
@@ -158,6 +170,19 @@ impl Tree<'_> {
         }
     }
 
+    /// The same without pruning, by a backend.
+    fn enumerate(&self, backend: &dyn Backend, clock: &Clock, work: &mut Work) -> Option<Option<Vec<usize>>> {
+        let tables = self.groups.iter().map(|group| group.prefix.as_slice());
+        let found = backend.enumerate(&Enumeration::new(tables, self.z as u64, self.capacity), clock);
+        work.nodes = work.nodes.saturating_add(found.nodes);
+        work.paths_checked = work.paths_checked.saturating_add(found.paths);
+        match found.end {
+            End::Batch(counts) => Some(Some(counts.into_iter().map(|count| count as usize).collect())),
+            End::Empty => Some(None),
+            End::Stopped => None,
+        }
+    }
+
     /// (2b)–(2e) for the cheapest-uplink requests of each group.
     fn feasible(&self, v: &[usize]) -> bool {
         let mut total = [0u64; RESOURCES];
@@ -171,8 +196,11 @@ impl Tree<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Cpu;
     use crate::instance::{Capacity, Columns, Instance};
     use crate::search::Limits;
+
+    const CPU: Cpu<'_> = Cpu { pool: None };
 
     /// `sizes[k]` requests of group k with equal costs; no two fit together, so every tree for z ≥ 2 is searched to its
     /// end.
@@ -197,11 +225,11 @@ mod tests {
         // to 3.
         let ranked = hopeless(&[2, 1]);
         let mut clock = Clock::start(&Limits::NONE);
-        let found = search(&ranked, 2, false, &mut clock);
+        let found = search(&ranked, 2, false, &CPU, &mut clock);
         assert!(found.batch.is_none() && found.complete);
         assert_eq!((found.work.subproblems, found.work.nodes, found.work.paths_checked), (1, 3 + 6, 1));
         // With pruning one path is left.
-        let found = search(&ranked, 2, true, &mut clock);
+        let found = search(&ranked, 2, true, &CPU, &mut clock);
         assert_eq!((found.work.subproblems, found.work.nodes, found.work.paths_checked), (1, 2, 1));
     }
 
@@ -210,9 +238,32 @@ mod tests {
         for sizes in [&[3usize, 2, 2][..], &[1, 1, 1, 1], &[6], &[2, 4]] {
             let ranked = hopeless(sizes);
             let mut clock = Clock::start(&Limits::NONE);
-            let (all, pruned) = (search(&ranked, 1, false, &mut clock), search(&ranked, 1, true, &mut clock));
+            let (all, pruned) =
+                (search(&ranked, 1, false, &CPU, &mut clock), search(&ranked, 1, true, &CPU, &mut clock));
             assert_eq!(all.work.paths_checked, pruned.work.paths_checked);
             assert!(all.work.nodes >= pruned.work.nodes);
+        }
+    }
+
+    #[test]
+    fn a_backend_counts_as_the_walk_does() {
+        for sizes in [&[3usize, 2, 2][..], &[1, 1, 1, 1], &[6], &[2, 4], &[5, 4, 3, 2]] {
+            let ranked = hopeless(sizes);
+            let (group_of, mut groups) = groups(&ranked);
+            for d in 1..=ranked.len() {
+                let cost = ranked.cost(d - 1);
+                groups[group_of[d - 1]].insert((cost[0], cost[1], d as u32 - 1));
+                for z in 1..=d + 1 {
+                    for capacity in [[0; RESOURCES], [4, 4, 9, 4], [99; RESOURCES]] {
+                        let tree = Tree { groups: &groups, z, capacity, prune: false };
+                        let mut clock = Clock::start(&Limits::NONE);
+                        let (mut here, mut there) = (Work::default(), Work::default());
+                        let expected = tree.search(&mut clock, &mut here);
+                        assert_eq!(tree.enumerate(&CPU, &clock, &mut there), expected);
+                        assert_eq!(there, here);
+                    }
+                }
+            }
         }
     }
 }

@@ -22,6 +22,12 @@ impl Limits {
     /// No limit at all.
     pub const NONE: Limits = Limits { time: None, memory: None, cancel: None };
 
+    /// Whether a search of bounded work, of a few milliseconds at most, needs no look at the clock.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn allow_cells(&self) -> bool {
+        self.time.is_none_or(|time| time >= Duration::from_secs(1))
+    }
+
     /// A time limit and no other.
     pub fn time(time: Duration) -> Self {
         Limits { time: Some(time), ..Limits::NONE }
@@ -151,6 +157,7 @@ impl Clock {
     }
 
     /// The same, but over after so much time from now.
+    #[cfg(feature = "cuda")]
     pub fn within(&self, time: Duration) -> Clock {
         let end = Instant::now() + time;
         Clock { end: Some(self.end.map_or(end, |before| before.min(end))), ..self.clone() }

@@ -4,6 +4,7 @@
 //! - `flat`: the exact solver for any instance, the default;
 //! - `lengths`: the same where batches are padded to their longest prompt;
 //! - `algorithm1`: the paper's DFTSP, verbatim;
+//! - `enumerate`: its tree without pruning, for many threads or a device;
 //! - `brute_force`: every batch, pruned by nothing but feasibility and size;
 //! - `leaf`: one subproblem (z, d): what is free in it, and the walk of its tree;
 //! - `limits`: time, memory and cancellation, and who is told of progress;
@@ -11,6 +12,7 @@
 
 pub(crate) mod algorithm1;
 pub(crate) mod brute_force;
+pub(crate) mod enumerate;
 pub(crate) mod flat;
 pub(crate) mod leaf;
 pub(crate) mod lengths;

@@ -37,6 +37,9 @@ mod radio;
 mod walk;
 
 pub(crate) use build::{Builder, Free};
+#[cfg(feature = "cuda")]
+#[cfg(feature = "cuda")]
+pub(crate) use radio::{DIRECTIONS, SHARES};
 pub(crate) use walk::{Item, Walk, Walked};
 
 use crate::rank::RESOURCES;

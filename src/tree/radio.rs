@@ -1,9 +1,21 @@
 //! The surrogate test for the radio: directions μ ≥ 0 in which requests of a class are sorted once.
 
+use std::sync::LazyLock;
+
 use super::Tree;
 
 /// Directions: evenly spread from the uplink alone to the downlink alone.
-const DIRECTIONS: usize = 33;
+pub(crate) const DIRECTIONS: usize = 33;
+
+/// The shares of uplink and downlink in each direction, from the middle outwards: balanced directions decide most.
+pub(crate) static SHARES: LazyLock<[[f64; 2]; DIRECTIONS]> = LazyLock::new(|| {
+    const MIDDLE: usize = DIRECTIONS / 2;
+    std::array::from_fn(|at| {
+        let at = if at % 2 == 0 { MIDDLE + at / 2 } else { MIDDLE - at.div_ceil(2) };
+        let angle = std::f64::consts::FRAC_PI_2 * at as f64 / (DIRECTIONS - 1) as f64;
+        [libm::cos(angle).max(0.0), libm::sin(angle).max(0.0)]
+    })
+});
 
 /// What v requests of a class need at least in one direction, and what those v need of both bands.
 #[derive(Debug, Clone, Copy)]
@@ -43,15 +55,10 @@ impl Radio {
     pub fn new(tree: &Tree) -> Self {
         let stride = tree.entries.len();
         let mut radio = Radio { directions: Vec::new(), limits: Vec::new(), tables: Vec::new(), stride };
-        let middle = DIRECTIONS / 2;
         // A band with room for all counts as if they filled it: weights are then those of what is needed.
         let all = tree.free.iter().fold([0, 0], |sum, f| [sum[0] + f.cost[0], sum[1] + f.cost[1]]);
         let room = [tree.left[0].min(all[0]), tree.left[1].min(all[1])];
-        for at in 0..DIRECTIONS {
-            // From the middle outwards: balanced directions decide most.
-            let at = if at % 2 == 0 { middle + at / 2 } else { middle - at.div_ceil(2) };
-            let angle = std::f64::consts::FRAC_PI_2 * at as f64 / (DIRECTIONS - 1) as f64;
-            let share = [libm::cos(angle).max(0.0), libm::sin(angle).max(0.0)];
+        for share in SHARES.iter() {
             // As parts of what is left; below 2⁶⁰ whatever the angle.
             let weight: [u64; 2] =
                 std::array::from_fn(|r| (share[r] * (1u64 << 60) as f64 / (room[r] as f64 + 1.0)) as u64);

@@ -63,6 +63,7 @@ impl Item {
     }
 
     /// The counts of the first groups.
+    #[cfg(feature = "cuda")]
     pub fn counts(&self) -> &[u32] {
         &self.counts
     }

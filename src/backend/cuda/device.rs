@@ -6,7 +6,12 @@ use std::sync::Arc;
 
 use rayon::ThreadPool;
 
-use crate::device::{Facts, Fault, Found, LEAST_CAPABILITY, LEAST_DRIVER};
+use crate::device::{Facts, Fault, Found};
+
+/// The least version of CUDA that the driver must support: that of the PTX.
+const LEAST_DRIVER: u32 = 12_000;
+/// The least compute capability: that of the PTX.
+const LEAST_CAPABILITY: (u32, u32) = (7, 5);
 
 /// A driver: finds devices.
 pub(crate) trait Driver {

@@ -102,6 +102,11 @@ impl Driver for System {
                 function
                     .set_attribute(FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared)
                     .map_err(refused)?;
+                if *kernel == *"cells" {
+                    // As many blocks at once as fit: the more of the cache is shared memory, the better.
+                    let carveout = FunctionAttribute::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
+                    function.set_attribute(carveout, 100).map_err(refused)?;
+                }
                 functions.insert(kernel.to_string(), function);
             }
         }

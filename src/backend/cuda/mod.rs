@@ -3,16 +3,20 @@
 //! - `driver`: NVIDIA's driver, behind the few calls of `device`, for which tests stand in;
 //! - `layout`: the structures that host and kernels share;
 //! - `passes`: bound passes over the columns of an instance;
-//! - `paths`: the path check.
+//! - `paths`: the path check;
+//! - `cells`: many small instances in one launch.
+//! - `exhaustive`: the paper's tree without pruning.
 //!
 //! The kernels do the CPU's operations: the same floats where floats decide, and exact sums; and where the CPU stops at the
 //! first of many, they take the lowest-numbered. So every result has the same bytes.
 
+mod cells;
 #[cfg(test)]
 #[path = "../../../tests/common/mod.rs"]
 mod common;
 mod device;
 mod driver;
+mod exhaustive;
 mod layout;
 mod passes;
 mod paths;
@@ -25,6 +29,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
+use rayon::prelude::*;
 
 use super::{Backend, Cpu};
 use crate::bound::classify::Pass;
@@ -33,11 +38,16 @@ use crate::bound::region::Region;
 use crate::bound::simplex::Column;
 use crate::bound::survey::{LANES, Survey};
 use crate::bound::view::{Buckets, MAX_BUCKETS, View, part_size};
+use crate::certificate::Solution;
 use crate::device::{Choice, Fault, Found, Ran};
+use crate::instance::Instance;
 use crate::search::Clock;
+use crate::search::enumerate::{End, Enumerated, Enumeration};
 use crate::tree::{Item, Tree, Walk, Walked};
-use device::Device;
+use cells::Cells;
+use device::{Device, Driver};
 use driver::System;
+use exhaustive::Exhaustive;
 use passes::{COLUMN_BYTES, Link, Passes};
 use paths::Paths;
 
@@ -48,6 +58,8 @@ include!(concat!(env!("OUT_DIR"), "/ptx.rs"));
 struct State {
     passes: Passes,
     paths: Paths,
+    cells: Cells,
+    exhaustive: Exhaustive,
 }
 
 /// An open device, for any number of searches at the same time.
@@ -107,6 +119,14 @@ impl Cuda {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(state);
     }
 
+    /// How its searches share out paths.
+    #[cfg(test)]
+    fn set_exhaustive_pace(&self, pace: exhaustive::Pace) {
+        let mut state = State::default();
+        state.exhaustive.pace = pace;
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+    }
+
     /// What a bound pass over columns that are there takes for a request.
     fn pass(&self) -> f64 {
         match f64::from_bits(self.pass.load(Ordering::Relaxed)) {
@@ -123,6 +143,70 @@ impl Cuda {
 /// What there is on this machine.
 pub(super) fn devices() -> Found {
     device::found(&System, PTX, BUILT_BY)
+}
+
+/// Cells of one launch: enough to fill a large device, few enough to have several under way.
+const CELLS: usize = 4096;
+/// Cells that are solved on the CPU first, to know what that takes; and what a device takes for one, until it was
+/// measured.
+const TRIED: usize = 64;
+const ASSUMED_CELL: f64 = 5e3;
+
+/// Solves many instances on a device where that is asked for or is faster. None where it is the host's: larger instances
+/// than a cell may be, hard ones, all where a device is not worth it or fails.
+pub(crate) fn solve_cells(
+    choice: Choice,
+    source: &Source,
+    pool: Option<&ThreadPool>,
+    instances: &[Instance],
+    cancelled: &(dyn Fn() -> bool + Sync),
+    on_cpu: &dyn Fn(&[Instance]) -> Vec<Solution>,
+) -> Vec<Option<Solution>> {
+    let mut solutions: Vec<Option<Solution>> = Vec::with_capacity(instances.len());
+    if choice == Choice::Auto {
+        if !source.is_present() || instances.len() <= TRIED {
+            return vec![None; instances.len()];
+        }
+        let start = Instant::now();
+        solutions.extend(on_cpu(&instances[..TRIED]).into_iter().map(Some));
+        let rest = (instances.len() - TRIED) as f64;
+        let cpu = start.elapsed().as_nanos() as f64 / TRIED as f64 * rest;
+        let opening = if source.is_open() { 0.0 } else { ASSUMED_OPENING };
+        if opening + ASSUMED_CELL * rest > cpu {
+            solutions.resize(instances.len(), None);
+            return solutions;
+        }
+    }
+    let Ok(cuda) = source.open() else {
+        solutions.resize(instances.len(), None);
+        return solutions;
+    };
+    let launch = |instances: &[Instance]| {
+        let mut state = cuda.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let solved = match cuda.lost.get() {
+            None if !cancelled() => state.cells.solve(&*cuda.device, instances),
+            _ => Ok(vec![None; instances.len()]),
+        };
+        match solved {
+            Ok(solved) => {
+                cuda.spare.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+                solved
+            }
+            Err(fault) => {
+                if let Fault::Failed { .. } = fault {
+                    let _ = cuda.lost.set(fault);
+                }
+                vec![None; instances.len()]
+            }
+        }
+    };
+    let rest = &instances[solutions.len()..];
+    let launched: Vec<Vec<Option<Solution>>> = match pool {
+        Some(pool) => pool.install(|| rest.par_chunks(CELLS).map(launch).collect()),
+        None => rest.chunks(CELLS).map(launch).collect(),
+    };
+    solutions.extend(launched.into_iter().flatten());
+    solutions
 }
 
 /// Where the device comes from.
@@ -143,6 +227,16 @@ impl Source {
             Source::System => Cuda::system(),
             #[cfg(test)]
             Source::Given(cuda) => Ok(cuda.clone()),
+        }
+    }
+
+    /// Whether there is a driver to ask.
+    fn is_present(&self) -> bool {
+        static PRESENT: OnceLock<bool> = OnceLock::new();
+        match self {
+            Source::System => *PRESENT.get_or_init(|| System.is_present()),
+            #[cfg(test)]
+            Source::Given(_) => true,
         }
     }
 
@@ -246,6 +340,9 @@ impl<'a> OnDevice<'a> {
         *search.on_device.get_or_insert_with(|| {
             if self.choice != Choice::Auto {
                 return self.choice == Choice::Cuda;
+            }
+            if !self.source.is_present() {
+                return false;
             }
             let (n, threads) = (requests as f64, self.cpu.pool.map_or(1, ThreadPool::current_num_threads));
             let parts = requests.div_ceil(part_size(requests)).min(threads).max(1) as f64;
@@ -390,6 +487,9 @@ impl Backend for OnDevice<'_> {
 
     fn walk(&self, tree: &Tree, items: &[Item], clock: &Clock) -> (Walked, Walk) {
         if self.choice == Choice::Auto {
+            if !self.source.is_present() {
+                return self.cpu.walk(tree, items, clock);
+            }
             // A while on the CPU: most trees are done by then, and for the others it is little.
             let alone = clock.within(if self.source.is_open() { ALONE } else { ALONE_UNOPENED });
             let (end, walk) = self.cpu.walk(tree, items, &alone);
@@ -404,5 +504,28 @@ impl Backend for OnDevice<'_> {
         }
         let stopped = (Walked::Stopped, Walk::default());
         self.run(stopped, |state, cuda| state.paths.walk(&*cuda.device, tree, items, clock))
+    }
+
+    fn enumerate(&self, tree: &Enumeration, clock: &Clock) -> Enumerated {
+        if self.choice == Choice::Auto {
+            // As with `walk`.
+            let alone = clock.within(if self.source.is_open() { ALONE } else { ALONE_UNOPENED });
+            let found = self.cpu.enumerate(tree, &alone);
+            if found.end != End::Stopped || clock.over() {
+                return found;
+            }
+            if let Err(fault) = self.cuda() {
+                self.search.borrow_mut().why = Some(fault.to_string());
+                return self.cpu.enumerate(tree, clock);
+            }
+        }
+        if !exhaustive::is_worth(tree) {
+            return self.cpu.enumerate(tree, clock);
+        }
+        if self.choice == Choice::Auto {
+            self.search.borrow_mut().why = Some("a tree was too large for the CPU".to_string());
+        }
+        let stopped = Enumerated { end: End::Stopped, nodes: 0, paths: 0 };
+        self.run(stopped, |state, cuda| state.exhaustive.enumerate(&*cuda.device, tree, clock))
     }
 }

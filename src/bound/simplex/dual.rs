@@ -5,11 +5,17 @@
 //! however many requests: each of these changes sides at once, where the primal simplex would move them one by one. A
 //! few dozen steps are enough for a million columns, and a few where the start is near.
 
+use std::cmp::Ordering;
+
 use super::{Column, RESOURCES, Simplex, TINY, dot};
 
-/// About so many of the columns are near to where the descent starts, and are settled first; or so many times more.
+/// About so many of the columns are near to where the descent starts, and are settled first; if that fails, so many.
 const NEAR: usize = 1024;
-const GROWTH: usize = 8;
+const WANTED: [usize; 2] = [NEAR, 8 * NEAR];
+/// Columns in a sample of them.
+const SAMPLED: usize = 1024;
+/// Crossings of so many times the slope, as a sample tells, are looked at.
+const MARGIN: f64 = 3.0;
 /// Steps before the descent gives up: far more than were ever seen.
 const STEPS: usize = 1000;
 /// A basic variable may be so far beyond its bounds. Rows are scaled to a capacity of 1, and columns to an upper bound of
@@ -36,13 +42,42 @@ impl Simplex {
         stop: &dyn Fn() -> bool,
     ) -> bool {
         let n = columns.len();
-        let slacks = |n: usize| [n, n + 1, n + 2, n + 3];
-        let mut basis = slacks(n);
-        let mut wanted = NEAR;
-        while basis == slacks(n) && 2 * wanted < n && warm.iter().any(|&price| price > 0.0) {
-            // What is not near goes the way its price at the start says; if that leaves nothing sensible, more is near.
+        let mut basis = self.settle_near(columns, limit, warm, stop);
+        if basis.is_none() {
+            // Too far off: from a sample of all.
+            let every = n.div_ceil(4 * NEAR);
+            let sample: Vec<Column> = columns.iter().step_by(every).copied().collect();
+            let share = sample.len() as f64 / n as f64;
+            self.start_at(sample.len(), slacks(sample.len()));
+            if self.descend(&sample, limit.map(|room| room * share), stop) {
+                basis = self.settle_near(columns, limit, self.duals(), stop);
+            }
+        }
+        self.start_at(n, basis.unwrap_or(slacks(n)));
+        if !self.invert(columns) {
+            self.start_at(n, slacks(n));
+        }
+        self.descend(columns, limit, stop)
+    }
+
+    /// The basis of the best vertex if only columns of prices near those at `warm` may move, and the others go the way
+    /// that theirs say; none if that is not sensible.
+    fn settle_near(
+        &mut self,
+        columns: &[Column],
+        limit: Column,
+        warm: Column,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<[usize; RESOURCES]> {
+        if warm.iter().all(|&price| price <= 0.0) {
+            return None;
+        }
+        let n = columns.len();
+        let warm = fitting(columns, &limit, warm);
+        let mut near = std::mem::take(&mut self.near);
+        let mut basis = None;
+        for wanted in WANTED.into_iter().filter(|wanted| 2 * wanted < n) {
             let width = width_of(columns, &warm, wanted);
-            let mut near = std::mem::take(&mut self.near);
             near.0.clear();
             near.1.clear();
             let mut left = limit;
@@ -57,17 +92,14 @@ impl Simplex {
             }
             let listed = near.0.len();
             self.start_at(listed, slacks(listed));
-            if left.iter().all(|&room| room >= 0.0) && self.descend(&near.1, left, stop) {
-                basis = self.basis.map(|b| near.0.get(b).map_or_else(|| n + b - listed, |&j| j as usize));
+            if left.iter().all(|&room| room >= 0.0) && self.descend(&near.1, left, stop) && self.basis != slacks(listed)
+            {
+                basis = Some(self.basis.map(|b| near.0.get(b).map_or_else(|| n + b - listed, |&j| j as usize)));
+                break;
             }
-            self.near = near;
-            wanted *= GROWTH;
         }
-        self.start_at(n, basis);
-        if !self.invert(columns) {
-            self.start_at(n, slacks(n));
-        }
-        self.descend(columns, limit, stop)
+        self.near = near;
+        basis
     }
 
     fn start_at(&mut self, n: usize, basis: [usize; RESOURCES]) {
@@ -141,22 +173,43 @@ impl Simplex {
                 }
             }
         }
-        self.crossings.clear();
-        for (j, (column, &taken)) in columns.iter().zip(&self.at_upper).enumerate() {
+        let crossing = |j: usize, column: &Column, taken: bool| {
             let slower = dot(&along, column);
             let rate = if taken { -slower } else { slower };
-            if rate > TINY && !self.basis.contains(&j) {
-                let reduced = 1.0 - dot(&y, column);
-                let at = -reduced / slower;
-                if at <= end {
-                    let at = if at < SAME { 0.0 } else { at };
-                    self.crossings.push(Crossing { at, rate, column: j as u32 });
+            (rate > TINY).then(|| {
+                let at = (dot(&y, column) - 1.0) / slower;
+                Crossing { at: if at < SAME { 0.0 } else { at }, rate, column: j as u32 }
+            })
+        };
+        // A sample tells about how far the lowest point is: crossings well beyond it are not looked at.
+        let every = columns.len().div_ceil(SAMPLED);
+        let sample = columns.iter().zip(&self.at_upper).enumerate().step_by(every);
+        self.crossings.clear();
+        self.crossings.extend(sample.filter_map(|(j, (column, &taken))| crossing(j, column, taken)));
+        self.crossings.sort_unstable_by(order);
+        let (mut fall, enough) = (0.0, MARGIN * slope);
+        let beyond = self.crossings.iter().find(|c| {
+            fall += c.rate * every as f64;
+            fall > enough
+        });
+        let mut reach = beyond.map_or(end, |c| c.at.min(end));
+        loop {
+            self.crossings.clear();
+            let mut fall = 0.0;
+            for (j, (column, &taken)) in columns.iter().zip(&self.at_upper).enumerate() {
+                if let Some(crossing) = crossing(j, column, taken)
+                    && crossing.at <= reach
+                    && !self.basis.contains(&j)
+                {
+                    fall += crossing.rate;
+                    self.crossings.push(crossing);
                 }
             }
+            if fall >= slope || reach >= end {
+                break;
+            }
+            reach = end;
         }
-        let order = |a: &Crossing, b: &Crossing| {
-            a.at.total_cmp(&b.at).then(b.rate.total_cmp(&a.rate)).then(a.column.cmp(&b.column))
-        };
         let (mut from, mut to) = (0, self.crossings.len());
         while from < to {
             let middle = from + (to - from) / 2;
@@ -176,9 +229,38 @@ impl Simplex {
     }
 }
 
+/// The order of crossings along an edge: of those at the same place, the steepest first.
+fn order(a: &Crossing, b: &Crossing) -> Ordering {
+    a.at.total_cmp(&b.at).then(b.rate.total_cmp(&a.rate)).then(a.column.cmp(&b.column))
+}
+
+/// The basis of slacks alone.
+fn slacks(n: usize) -> [usize; RESOURCES] {
+    [n, n + 1, n + 2, n + 3]
+}
+
+/// `warm` times the number at which what costs less than 1 just fits.
+fn fitting(columns: &[Column], limit: &Column, warm: Column) -> Column {
+    const STEPS: usize = 10;
+    let prices: Vec<f64> = columns.iter().map(|column| dot(column, &warm)).collect();
+    let (mut low, mut high) = (0.5, 2.0);
+    for _ in 0..STEPS {
+        let level = (low + high) / 2.0;
+        let mut sum = [0.0; RESOURCES];
+        for (column, _) in columns.iter().zip(&prices).filter(|&(_, &price)| price < level) {
+            (0..RESOURCES).for_each(|r| sum[r] += column[r]);
+        }
+        if (0..RESOURCES).all(|r| sum[r] <= limit[r]) {
+            low = level;
+        } else {
+            high = level;
+        }
+    }
+    warm.map(|price| price / low)
+}
+
 /// The reduced cost that about `wanted` columns do not exceed in size, from a sample of them.
 fn width_of(columns: &[Column], y: &Column, wanted: usize) -> f64 {
-    const SAMPLED: usize = 1024;
     let every = (columns.len() / SAMPLED).max(1);
     let mut sizes = [0.0; 2 * SAMPLED];
     let mut sampled = 0;

@@ -1,6 +1,7 @@
 //! The kernels under emulation, and everything around them, against the CPU: the same bytes, whatever the order of threads.
 
 mod emulated;
+mod exhaustive;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::device::{self, Device, Driver};
 use super::paths::Pace;
 use super::{Cuda, OnDevice, Source};
 use crate::backend::{Backend, Cpu};
+use crate::certificate::Solution;
 use crate::device::{Choice, Facts, Fault};
 use crate::generate::{Family, Generator, Lengths, Spec};
 use crate::instance::{Instance, Problem};
@@ -367,4 +369,37 @@ fn auto_leaves_small_instances_to_the_cpu() {
             .is_some_and(|why| why.contains(&format!("{} requests", instance.len())) && why.contains(" ms on the CPU"))
     );
     assert_eq!(found.rows, Solver::new(Method::Flat).solve(&instance).rows);
+}
+
+/// Small, large and empty ones together; from one thread and from several; and where the device fails.
+#[test]
+fn many_instances_are_solved_alike() {
+    if !emulator() {
+        return;
+    }
+    let mut instances: Vec<Instance> = (0..120)
+        .map(|seed| instance(5 + 7 * seed, seed, Lengths::paper(), ChannelModel::Rayleigh, Padding::None))
+        .collect();
+    instances.push(instance(3_500, 1, Lengths::Continuous, ChannelModel::Rayleigh, Padding::None));
+    instances.push(instance(40, 1, Lengths::paper(), ChannelModel::Rayleigh, Padding::Longest));
+    let expected = Solver::new(Method::Flat).solve_many(&instances);
+    let check = |found: Vec<Solution>, on_device: usize| {
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert_eq!((&found.rows, &found.work), (&expected.rows, &expected.work), "instance {i}");
+            assert!(found.certificate == expected.certificate, "instance {i}");
+        }
+        let ran = found.iter().filter(|found| found.ran.backend == "cuda").count();
+        assert!(ran >= on_device && found.len() == expected.len(), "{ran} on the device");
+    };
+    for threads in [1, 3] {
+        let solver = on(cuda(Emulated::new(Order::Shuffled(5)))).threads(threads).unwrap();
+        check(solver.solve_many(&instances), 110);
+        check(solver.solve_many(&instances[..0]).into_iter().chain(solver.solve_many(&instances)).collect(), 110);
+    }
+    for from in [17, 18, 20, 23, 24] {
+        let fault = Fault::Failed { operation: "launch".to_string(), detail: "an illegal address (700)".to_string() };
+        check(on(cuda(Emulated::new(Order::Ascending).failing(from, fault))).solve_many(&instances), 0);
+    }
+    let auto = Solver::new(Method::Flat).on_source(Choice::Auto, Source::Given(cuda(Emulated::new(Order::Ascending))));
+    check(auto.solve_many(&instances), 0);
 }
