@@ -247,7 +247,13 @@ impl Solver {
                     };
                     exhaustive(instance, &mut clock.clone(), search)
                 };
-                let solution = if prune { solve(&Cpu { pool: None }) } else { self.choose(pool, solve) };
+                if prune {
+                    return or_greedy(instance, solve(&Cpu { pool: None }));
+                }
+                let mut solution = self.choose(pool, solve);
+                if self.choice == Choice::Cuda && solution.ran == Ran::CPU {
+                    solution.ran.why = Some("no tree has paths enough for the device".to_string());
+                }
                 or_greedy(instance, solution)
             }
             Method::BruteForce => or_greedy(instance, exhaustive(instance, clock, brute_force::search)),

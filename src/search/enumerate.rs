@@ -63,7 +63,7 @@ pub(crate) struct Enumerated {
 /// How prefixes are shared out on the CPU. The result does not depend on it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// Paths of a range, about.
+    /// Paths of a range at most, about.
     pub range: u64,
     /// Paths from which on threads are worth it.
     pub alone: u64,
@@ -71,9 +71,12 @@ pub(crate) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Pace { range: 1 << 19, alone: 1 << 18 }
+        Pace { range: 1 << 19, alone: 1 << 17 }
     }
 }
+
+/// Paths of a range at least, about, unless its pace says otherwise: fewer are not worth handing over.
+const LEAST_RANGE: u64 = 1 << 14;
 
 /// How a range of prefixes ended, after so many paths with Σ v_k = z.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,11 +251,12 @@ impl Enumeration {
         let mut place = vec![0u32; self.levels.len() - 1];
         let mut rest = self.rest(&place);
         let last = self.levels[place.len()].len;
-        let each = (pace.range / (u64::from(last) + 1)).max(1);
         let pool = pool.filter(|_| self.paths() >= pace.alone);
         let threads = pool.map_or(1, ThreadPool::current_num_threads);
         // Ranges at the same time: few at first, as the answer may be near.
-        let (mut ranges, most) = if pool.is_some() { (2 * threads, 64 * threads) } else { (1, 1) };
+        let (mut ranges, most) = if pool.is_some() { (4 * threads, 64 * threads) } else { (1, 1) };
+        let share = (self.paths() / ranges as u64).max(LEAST_RANGE);
+        let each = (pace.range.min(share) / (u64::from(last) + 1)).max(1);
         let mut paths = 0;
         while rest > 0 {
             let mut starts = Vec::with_capacity(ranges);

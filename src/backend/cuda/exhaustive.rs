@@ -9,8 +9,8 @@
 //! What bounds it is integer arithmetic, by an estimate from the machine code for sm_90 (ptxas 13.0), not measured: the
 //! loop over the last level has 28 instructions for 16 paths, of which 26 are of integers or predicates (16 compare a path
 //! with z): 1.6 a path. An H200 (132 multiprocessors, 64 such lanes each, about 1.98 GHz) could then do 1.0 × 10¹³ paths a
-//! second where last levels are long. A run of the last level costs some 50 instructions more, and 40 if one of its paths
-//! in the warp has the right sum: with 21 counts on it that is about 6 a path, or 3 × 10¹² a second.
+//! second where last levels are long. A run of the last level costs about 40 instructions more, and 36 if one of its paths
+//! in the warp has the right sum: with 21 counts on it that is 5.4 a path, or 3 × 10¹² a second.
 
 use std::time::{Duration, Instant};
 

@@ -507,6 +507,9 @@ impl Backend for OnDevice<'_> {
     }
 
     fn enumerate(&self, tree: &Enumeration, clock: &Clock) -> Enumerated {
+        if !exhaustive::is_worth(tree) {
+            return self.cpu.enumerate(tree, clock);
+        }
         if self.choice == Choice::Auto {
             // As with `walk`.
             let alone = clock.within(if self.source.is_open() { ALONE } else { ALONE_UNOPENED });
@@ -518,11 +521,6 @@ impl Backend for OnDevice<'_> {
                 self.search.borrow_mut().why = Some(fault.to_string());
                 return self.cpu.enumerate(tree, clock);
             }
-        }
-        if !exhaustive::is_worth(tree) {
-            return self.cpu.enumerate(tree, clock);
-        }
-        if self.choice == Choice::Auto {
             self.search.borrow_mut().why = Some("a tree was too large for the CPU".to_string());
         }
         let stopped = Enumerated { end: End::Stopped, nodes: 0, paths: 0 };

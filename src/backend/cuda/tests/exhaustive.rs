@@ -165,3 +165,23 @@ fn a_device_lost_in_the_middle_changes_no_count() {
         assert_eq!((&found.rows, &found.work), (&expected.rows, &expected.work));
     }
 }
+
+/// A tree that keeps the CPU busy goes to the device by itself; where none is large, the reason is told.
+#[test]
+fn large_trees_go_to_the_device() {
+    if !emulator() {
+        return;
+    }
+    let source = Source::Given(cuda(Emulated::new(Order::Ascending)));
+    let limited = Clock::start(&Limits::time(Duration::from_millis(60)));
+    let device = OnDevice::new(Choice::Auto, source.clone(), None);
+    assert_eq!(device.enumerate(&tree(&[(7, 1); 70], 20, 0), &limited).end, End::Stopped);
+    let ran = device.ran();
+    assert_eq!((ran.backend, ran.fault), ("cuda", None));
+    assert_eq!(ran.why.as_deref(), Some("a tree was too large for the CPU"));
+
+    let small = instance(3, 1, Lengths::paper(), ChannelModel::Shared, Padding::None);
+    let solver = Solver::new(Method::Algorithm1 { prune: false }).on_source(Choice::Cuda, source);
+    let ran = solver.solve(&small).ran;
+    assert_eq!((ran.backend, ran.why.as_deref()), ("cpu", Some("no tree has paths enough for the device")));
+}
