@@ -18,7 +18,8 @@ limit=$((64 << 20))
 # The targets that there are, as `test NAME` and `bench NAME`.
 targets=$(cargo metadata --locked --no-deps --format-version 1 | python3 -c '
 import json, sys
-for target in json.load(sys.stdin)["packages"][0]["targets"]:
+package = next(package for package in json.load(sys.stdin)["packages"] if package["name"] == "dftsp")
+for target in package["targets"]:
     kind, name = target["kind"][0], target["name"]
     test, bench = name == "cuda" or name.startswith("cuda_"), name in ("cuda", "cuda_bench")
     if kind == "test" and test or kind == "bench" and bench:
