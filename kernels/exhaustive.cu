@@ -81,7 +81,7 @@ __device__ __forceinline__ u32 run(const ExhaustiveArgs& args, const HeadLevel* 
 
 static const u32 NONE = 0xffffffffu;
 
-extern "C" __global__ void __launch_bounds__(256, 4) exhaustive(const __grid_constant__ ExhaustiveArgs args) {
+extern "C" __global__ void __launch_bounds__(256, 3) exhaustive(const __grid_constant__ ExhaustiveArgs args) {
     DYNAMIC_SHARED(memory);
     __shared__ u32 ticket;
     // Of the chunk: the least number of a batch, and the paths with the right sum up to it.
