@@ -35,6 +35,11 @@ fn main() -> ExitCode {
 
 fn collect() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
+    // A package has no emulator, and so none of the tests that need it.
+    println!("cargo::rustc-check-cfg=cfg(dftsp_has_emulator)");
+    if Path::new(&variable("CARGO_MANIFEST_DIR")?).join("kernels/emulator/Cargo.toml").is_file() {
+        println!("cargo::rustc-cfg=dftsp_has_emulator");
+    }
     for name in ["DFTSP_NVCC", "DFTSP_CUDA_ARCH"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
@@ -124,6 +129,9 @@ fn compile(nvcc: &str, kernels: &Path, out: &Path) -> Result<Vec<(String, PathBu
                 output.status
             )
             .into());
+        }
+        if !target.is_file() {
+            return Err(format!("DFTSP_NVCC={nvcc} said that all is well, and made no {}", target.display()).into());
         }
         ptx.push((name, target));
     }

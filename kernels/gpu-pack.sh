@@ -58,7 +58,10 @@ for name, path in found.items():
     print(name, path, sep="\t")
 E2
 
-for kind in $missing; do echo "SKIPPED: no $kind is named cuda; kernels/gpu.sh will miss it" >&2; done
+if [[ -n ${missing// /} ]]; then
+  echo "gpu-pack.sh: no $missing is named cuda, and kernels/gpu.sh needs it" >&2
+  exit 1
+fi
 size=$(cat "$dir"/dftsp "$dir"/cuda[-_]* 2>/dev/null | wc -c)
 ls -l "$dir"
 if ((size > limit)); then

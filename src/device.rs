@@ -19,7 +19,8 @@ pub enum Choice {
 pub struct Ran {
     /// "cpu" or "cuda".
     pub backend: &'static str,
-    /// Why there, if there was a choice.
+    /// Why there. None where there was no choice: without a driver, with [`Choice::Cpu`], or where nothing was large enough
+    /// to think of a device.
     pub why: Option<String>,
     /// The device that was asked for failed in the middle; the search was then done again on the CPU.
     pub fault: Option<Fault>,
@@ -28,6 +29,12 @@ pub struct Ran {
 impl Ran {
     /// On the CPU, as asked.
     pub const CPU: Ran = Ran { backend: "cpu", why: None, fault: None };
+    /// On the CPU, because of a fault of the device.
+    pub(crate) fn after(fault: Fault) -> Ran {
+        let why = Some(format!("the device failed, and the search was done again: {fault}"));
+        Ran { why, fault: Some(fault), ..Ran::CPU }
+    }
+
     /// On a CUDA device, as asked.
     pub const CUDA: Ran = Ran { backend: "cuda", why: None, fault: None };
 }
@@ -60,6 +67,9 @@ pub enum Fault {
     /// The crate was built without its `cuda` feature.
     #[error("this build has no CUDA backend; build it with the feature `cuda`")]
     NotBuilt,
+    /// The crate was built without kernels.
+    #[error("this build has no kernels: kernels/ptx was empty; build it from a complete checkout or package")]
+    NoKernels,
     /// There is no driver library.
     #[error("no CUDA driver: the library libcuda.so.1 (nvcuda.dll) was not found; install NVIDIA's driver")]
     NoDriver,
@@ -81,7 +91,7 @@ pub enum Fault {
         capability: (u32, u32),
     },
     /// The driver did not take the kernels.
-    #[error("the CUDA driver refused the kernels in {module}.ptx: {detail}; update it")]
+    #[error("the CUDA driver refused the kernels in {module}.ptx: {detail}; update the driver")]
     Ptx {
         /// The file.
         module: String,
@@ -89,7 +99,7 @@ pub enum Fault {
         detail: String,
     },
     /// The device has too little memory left.
-    #[error("out of device memory: {what} needs {needed} bytes, and {free} are free")]
+    #[error("out of device memory: {needed} bytes are needed for {what}, and {free} are free")]
     Memory {
         /// What it was for.
         what: String,
@@ -141,7 +151,7 @@ mod tests {
         let old = Fault::OldDevice { name: "Tesla V100".to_string(), capability: (7, 0) };
         assert_eq!(text(old), "Tesla V100 has compute capability 7.0, and 7.5 is needed");
         let memory = Fault::Memory { what: "the columns".to_string(), needed: 400, free: 100 };
-        assert_eq!(text(memory), "out of device memory: the columns needs 400 bytes, and 100 are free");
+        assert_eq!(text(memory), "out of device memory: 400 bytes are needed for the columns, and 100 are free");
         for fault in [Fault::NotBuilt, Fault::NoDriver, Fault::NoDevice] {
             assert!(!text(fault).contains('\n'));
         }

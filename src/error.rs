@@ -32,7 +32,7 @@ pub enum Error {
     #[error("instance: {0}")]
     Columns(String),
     /// A device that was asked for cannot be used.
-    #[error("--backend cuda: {0}; give auto or cpu to search without it")]
+    #[error("CUDA: {0}")]
     Device(#[from] crate::device::Fault),
     /// The system refused worker threads.
     #[error("cannot start {threads} threads: {source}; give fewer")]

@@ -51,17 +51,17 @@
 //! | | [`report`] | text, JSON, CSV and plots |
 //! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate`, `export`, `compare`, `devices` |
 //!
-//! [`error`], [`limits`] and `files` serve them all.
+//! [`error`], [`limits`], [`device`] (where a search runs, and why) and `files` serve them all; the clock of [`search`] its backends
+//! too.
 //!
 //! # Features
 //!
 //! `cli` (default) builds the program and brings `files`, readers and writers, and `plots`, plots as SVG. Without default
-//! features the
-//! library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the
-//! GPU backend, with `bytemuck` and `cudarc`.
+//! features the library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the GPU backend,
+//! with `bytemuck` and `cudarc`.
 
 // The generators of tests/common/ serve the tests in here too.
-#[cfg(all(test, feature = "cuda"))]
+#[cfg(all(test, feature = "cuda", dftsp_has_emulator))]
 extern crate self as dftsp;
 
 pub mod error;

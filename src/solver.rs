@@ -219,12 +219,30 @@ impl Solver {
             let cancelled = || self.limits.cancel.as_ref().is_some_and(|cancel| cancel.is_cancelled());
             let all = |instances: &[Instance]| on_cpu(instances, vec![None; instances.len()]);
             let (choice, source, pool) = (self.choice, &self.source, self.pool.as_deref());
-            return on_cpu(instances, solve_cells(choice, source, pool, instances, &cancelled, &all));
+            let (solved, fault) = solve_cells(choice, source, pool, instances, &cancelled, &all);
+            let mut solutions = on_cpu(instances, solved);
+            if let Some(fault) = fault {
+                let on_cpu = solutions.iter_mut().filter(|s| s.ran.backend == Ran::CPU.backend);
+                on_cpu.for_each(|solution| solution.ran = Ran::after(fault.clone()));
+            }
+            return solutions;
         }
         on_cpu(instances, vec![None; instances.len()])
     }
 
     fn run(&self, instance: &Instance, told: &mut Option<Told>, pool: Option<&ThreadPool>) -> Solution {
+        let mut solution = self.search(instance, told, pool);
+        if self.choice == Choice::Cuda && solution.ran == Ran::CPU {
+            let why = match self.method {
+                Method::Flat | Method::Algorithm1 { prune: false } => "no part of it is worth the way to the device",
+                _ => "this method runs on the CPU only",
+            };
+            solution.ran.why = Some(why.to_string());
+        }
+        solution
+    }
+
+    fn search(&self, instance: &Instance, told: &mut Option<Told>, pool: Option<&ThreadPool>) -> Solution {
         let clock = &mut Clock::start(&self.limits);
         match self.method {
             Method::Flat => {
@@ -250,11 +268,7 @@ impl Solver {
                 if prune {
                     return or_greedy(instance, solve(&Cpu { pool: None }));
                 }
-                let mut solution = self.choose(pool, solve);
-                if self.choice == Choice::Cuda && solution.ran == Ran::CPU {
-                    solution.ran.why = Some("no tree has paths enough for the device".to_string());
-                }
-                or_greedy(instance, solution)
+                or_greedy(instance, self.choose(pool, solve))
             }
             Method::BruteForce => or_greedy(instance, exhaustive(instance, clock, brute_force::search)),
             Method::Static { batch_size } => bounded(instance, baseline::static_batch(instance, batch_size)),
@@ -268,7 +282,7 @@ impl Solver {
 
 impl Solver {
     /// Searches on a device that a test has made.
-    #[cfg(all(test, feature = "cuda"))]
+    #[cfg(all(test, feature = "cuda", dftsp_has_emulator))]
     pub(crate) fn on_source(self, choice: Choice, source: Source) -> Self {
         Solver { choice, source, ..self }
     }
@@ -282,10 +296,7 @@ impl Solver {
             let ran = device.ran();
             return match ran.fault {
                 None => Solution { ran, ..solution },
-                Some(fault) => {
-                    let why = Some(format!("the device failed, and the search was done again: {fault}"));
-                    Solution { ran: Ran { why, fault: Some(fault), ..Ran::CPU }, ..solve(&Cpu { pool }) }
-                }
+                Some(fault) => Solution { ran: Ran::after(fault), ..solve(&Cpu { pool }) },
             };
         }
         let why = match self.choice {

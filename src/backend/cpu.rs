@@ -34,7 +34,7 @@ impl Cpu<'_> {
     }
 }
 
-#[cfg(all(test, feature = "cuda"))]
+#[cfg(all(test, feature = "cuda", dftsp_has_emulator))]
 impl Cpu<'_> {
     /// Walks the items, unless that takes very many nodes.
     pub fn walk_bounded(&self, tree: &Tree, items: &[Item]) -> Option<(Walked, Walk)> {

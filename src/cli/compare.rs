@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::{Result, anyhow};
 
 use super::Format;
-use super::solve::{Backend, time_limit};
+use super::solve::{Backend, as_option, time_limit};
 use crate::backend;
 use crate::compare::{self, Kind, Plan, Setting};
 use crate::device::Choice;
@@ -36,7 +36,7 @@ pub(super) struct Args {
     instances: String,
     /// What is compared: the CPU with each number of threads, and a CUDA device if there is one (auto), or only one of
     /// the two.
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_enum, value_name = "auto|cpu|cuda", hide_possible_values = true, default_value = "auto")]
     backend: Backend,
     /// Numbers of threads of the CPU [default: 1, and one for each core].
     #[arg(long, value_name = "N,..")]
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut progress = Progress { shown: io::stderr().is_terminal() };
     let comparison = compare::run(&plan, &mut |next| progress.tell(next));
     progress.end();
-    let comparison = comparison?;
+    let comparison = comparison.map_err(as_option)?;
     let result = match args.format {
         Format::Text => to_text(&comparison),
         Format::Json => to_json(&comparison),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 
@@ -31,6 +31,23 @@ pub(super) enum Backend {
     Cpu,
     /// A CUDA device, or an error.
     Cuda,
+}
+
+impl Backend {
+    /// The solver, on this backend.
+    pub(super) fn apply(self, solver: Solver) -> Result<Solver> {
+        Ok(solver.on(self.into()).map_err(as_option)?)
+    }
+}
+
+/// The option at fault, if a device was asked for that is not there.
+pub(super) fn as_option(error: Error) -> Error {
+    match error {
+        Error::Device(fault) => {
+            Place::file("--backend cuda").error(fault.to_string(), "give auto or cpu to search without it")
+        }
+        error => error,
+    }
 }
 
 impl From<Backend> for Choice {
@@ -80,7 +97,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let limits = time_limit(args.time_limit)?;
     let method = args.method()?;
     let solver = Solver::new(method).limits(limits).threads(args.threads.map_or(0, |n| n as usize))?;
-    let solver = solver.on(args.backend.into())?;
+    let solver = args.backend.apply(solver)?;
     let input = args.epoch.load()?;
     if let Some(list) = &args.quantization {
         return choose(args, &input, list, &solver);
@@ -118,7 +135,7 @@ fn choose(args: &Args, input: &EpochInput, list: &str, solver: &Solver) -> Resul
 /// The library goes on without a device that fails in the middle; who asked for the device by name is told instead.
 fn must_have_run_there(backend: Backend, outcome: &Outcome) -> Result<()> {
     match (&outcome.ran.fault, backend) {
-        (Some(fault), Backend::Cuda) => Err(Error::Device(fault.clone()).into()),
+        (Some(fault), Backend::Cuda) => bail!("--backend cuda: {fault}; nothing was written: give auto or cpu"),
         _ => Ok(()),
     }
 }

@@ -65,8 +65,16 @@ fn report(out: &mut String, c: &Comparison) -> std::fmt::Result {
     }
     let troubles = c.troubles();
     troubles.iter().try_for_each(|trouble| writeln!(out, "DIFFERENT: {trouble}"))?;
-    if troubles.is_empty() && c.plan.settings.len() > 1 {
-        writeln!(out, "the same rows, certificates and counters everywhere")?;
+    let solved = || c.rows.iter().filter(|row| row.kind != Kind::BoundPass);
+    if troubles.is_empty() && c.plan.settings.len() > 1 && solved().count() > 0 {
+        let stopped = solved().filter(|row| row.figures.iter().any(|figure| figure.work.stopped)).count();
+        match stopped {
+            0 => writeln!(out, "the same rows, certificates and counters everywhere")?,
+            _ => writeln!(
+                out,
+                "no contradiction; the time limit stopped {stopped} rows, which are not compared further"
+            )?,
+        }
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ impl Limits {
     /// Whether a search of bounded work, of a few milliseconds at most, needs no look at the clock.
     #[cfg(feature = "cuda")]
     pub(crate) fn allow_cells(&self) -> bool {
-        self.time.is_none_or(|time| time >= Duration::from_secs(1))
+        self.memory.is_none() && self.time.is_none_or(|time| time >= Duration::from_secs(1))
     }
 
     /// A time limit and no other.

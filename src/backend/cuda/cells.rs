@@ -244,4 +244,5 @@ fn section(result: &CellResult) -> Option<Section> {
 }
 
 #[cfg(test)]
+#[cfg(dftsp_has_emulator)]
 mod tests;

@@ -123,6 +123,9 @@ fn refuse(facts: &Facts) -> Option<Fault> {
 pub(crate) fn found(driver: &dyn Driver, ptx: &[(&str, &str)], kernels: &'static str) -> Found {
     let mut found = Found { driver: None, devices: Vec::new(), fault: None, kernels };
     found.fault = look(driver, &mut found.driver, &mut found.devices).err();
+    if ptx.is_empty() {
+        found.fault = found.fault.or(Some(Fault::NoKernels));
+    }
     for (facts, fault) in &mut found.devices {
         *fault = refuse(facts).or_else(|| driver.open(facts.clone(), ptx).err());
     }
@@ -150,6 +153,9 @@ fn look(
 
 /// Opens the first device that can be used.
 pub(crate) fn open(driver: &dyn Driver, ptx: &[(&str, &str)]) -> Result<Arc<dyn Device>, Fault> {
+    if ptx.is_empty() {
+        return Err(Fault::NoKernels);
+    }
     let mut devices = Vec::new();
     look(driver, &mut None, &mut devices)?;
     let mut first = None;

@@ -12,6 +12,7 @@
 
 mod cells;
 #[cfg(test)]
+#[cfg(dftsp_has_emulator)]
 #[path = "../../../tests/common/mod.rs"]
 mod common;
 mod device;
@@ -21,6 +22,7 @@ mod layout;
 mod passes;
 mod paths;
 #[cfg(test)]
+#[cfg(dftsp_has_emulator)]
 mod tests;
 
 use std::cell::RefCell;
@@ -113,6 +115,7 @@ impl Cuda {
 
     /// How its searches walk trees.
     #[cfg(test)]
+    #[cfg(dftsp_has_emulator)]
     fn set_pace(&self, pace: paths::Pace) {
         let mut state = State::default();
         state.paths.pace = pace;
@@ -121,6 +124,7 @@ impl Cuda {
 
     /// How its searches share out paths.
     #[cfg(test)]
+    #[cfg(dftsp_has_emulator)]
     fn set_exhaustive_pace(&self, pace: exhaustive::Pace) {
         let mut state = State::default();
         state.exhaustive.pace = pace;
@@ -153,7 +157,7 @@ const TRIED: usize = 64;
 const ASSUMED_CELL: f64 = 5e3;
 
 /// Solves many instances on a device where that is asked for or is faster. None where it is the host's: larger instances
-/// than a cell may be, hard ones, all where a device is not worth it or fails.
+/// than a cell may be, hard ones, all where a device is not worth it or fails; and how it failed, if it did.
 pub(crate) fn solve_cells(
     choice: Choice,
     source: &Source,
@@ -161,11 +165,11 @@ pub(crate) fn solve_cells(
     instances: &[Instance],
     cancelled: &(dyn Fn() -> bool + Sync),
     on_cpu: &dyn Fn(&[Instance]) -> Vec<Solution>,
-) -> Vec<Option<Solution>> {
+) -> (Vec<Option<Solution>>, Option<Fault>) {
     let mut solutions: Vec<Option<Solution>> = Vec::with_capacity(instances.len());
     if choice == Choice::Auto {
         if !source.is_present() || instances.len() <= TRIED {
-            return vec![None; instances.len()];
+            return (vec![None; instances.len()], None);
         }
         let start = Instant::now();
         solutions.extend(on_cpu(&instances[..TRIED]).into_iter().map(Some));
@@ -174,18 +178,23 @@ pub(crate) fn solve_cells(
         let opening = if source.is_open() { 0.0 } else { ASSUMED_OPENING };
         if opening + ASSUMED_CELL * rest > cpu {
             solutions.resize(instances.len(), None);
-            return solutions;
+            return (solutions, None);
         }
     }
-    let Ok(cuda) = source.open() else {
-        solutions.resize(instances.len(), None);
-        return solutions;
+    let cuda = match source.open() {
+        Ok(cuda) => cuda,
+        Err(fault) => {
+            solutions.resize(instances.len(), None);
+            return (solutions, Some(fault));
+        }
     };
+    let first_fault = OnceLock::new();
     let launch = |instances: &[Instance]| {
         let mut state = cuda.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         let solved = match cuda.lost.get() {
-            None if !cancelled() => state.cells.solve(&*cuda.device, instances),
-            _ => Ok(vec![None; instances.len()]),
+            Some(fault) => Err(fault.clone()),
+            None if cancelled() => Ok(vec![None; instances.len()]),
+            None => state.cells.solve(&*cuda.device, instances),
         };
         match solved {
             Ok(solved) => {
@@ -193,6 +202,8 @@ pub(crate) fn solve_cells(
                 solved
             }
             Err(fault) => {
+                // Only the first is kept: what comes after it follows from it.
+                let _ = first_fault.set(fault.clone());
                 if let Fault::Failed { .. } = fault {
                     let _ = cuda.lost.set(fault);
                 }
@@ -206,7 +217,7 @@ pub(crate) fn solve_cells(
         None => rest.chunks(CELLS).map(launch).collect(),
     };
     solutions.extend(launched.into_iter().flatten());
-    solutions
+    (solutions, first_fault.into_inner())
 }
 
 /// Where the device comes from.
@@ -217,6 +228,7 @@ pub(crate) enum Source {
     System,
     /// This one.
     #[cfg(test)]
+    #[cfg(dftsp_has_emulator)]
     Given(Arc<Cuda>),
 }
 
@@ -226,6 +238,7 @@ impl Source {
         match self {
             Source::System => Cuda::system(),
             #[cfg(test)]
+            #[cfg(dftsp_has_emulator)]
             Source::Given(cuda) => Ok(cuda.clone()),
         }
     }
@@ -236,6 +249,7 @@ impl Source {
         match self {
             Source::System => *PRESENT.get_or_init(|| System.is_present()),
             #[cfg(test)]
+            #[cfg(dftsp_has_emulator)]
             Source::Given(_) => true,
         }
     }
@@ -245,6 +259,7 @@ impl Source {
         match self {
             Source::System => SYSTEM.get().is_some(),
             #[cfg(test)]
+            #[cfg(dftsp_has_emulator)]
             Source::Given(_) => true,
         }
     }
@@ -511,6 +526,9 @@ impl Backend for OnDevice<'_> {
             return self.cpu.enumerate(tree, clock);
         }
         if self.choice == Choice::Auto {
+            if !self.source.is_present() {
+                return self.cpu.enumerate(tree, clock);
+            }
             // As with `walk`.
             let alone = clock.within(if self.source.is_open() { ALONE } else { ALONE_UNOPENED });
             let found = self.cpu.enumerate(tree, &alone);

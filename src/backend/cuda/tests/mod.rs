@@ -293,6 +293,8 @@ struct Fake {
     refused: Option<Fault>,
 }
 
+const PTX: &[(&str, &str)] = &[("bounds", ".version 8.0")];
+
 impl Driver for Fake {
     fn is_present(&self) -> bool {
         self.present
@@ -325,7 +327,7 @@ impl Driver for Fake {
 #[test]
 fn every_reason_not_to_use_a_device_is_told() {
     let fine = || Fake { present: true, version: 12_000, capabilities: vec![(9, 0)], refused: None };
-    assert!(device::open(&fine(), &[]).is_ok());
+    assert!(device::open(&fine(), PTX).is_ok());
     let ptx = Fault::Ptx { module: "bounds".to_string(), detail: "unsupported PTX version (222)".to_string() };
     let cases = [
         (Fake { present: false, ..fine() }, Fault::NoDriver),
@@ -338,15 +340,17 @@ fn every_reason_not_to_use_a_device_is_told() {
         (Fake { refused: Some(ptx.clone()), ..fine() }, ptx),
     ];
     for (driver, fault) in cases {
-        assert_eq!(device::open(&driver, &[]).err(), Some(fault.clone()));
-        let found = device::found(&driver, &[], "committed");
+        assert_eq!(device::open(&driver, PTX).err(), Some(fault.clone()));
+        let found = device::found(&driver, PTX, "committed");
         let told = found.fault.or_else(|| found.devices.into_iter().find_map(|(_, fault)| fault));
         assert_eq!(told, Some(fault));
     }
+    assert_eq!(device::open(&fine(), &[]).err(), Some(Fault::NoKernels));
+    assert_eq!(device::found(&fine(), &[], "none").fault, Some(Fault::NoKernels));
     // An old device beside a new one does not hide it.
     let both = Fake { capabilities: vec![(6, 0), (8, 9)], ..fine() };
-    assert!(device::open(&both, &[]).is_ok());
-    let found = device::found(&both, &[], "committed");
+    assert!(device::open(&both, PTX).is_ok());
+    let found = device::found(&both, PTX, "committed");
     assert_eq!(found.driver, Some(12_000));
     assert!(found.fault.is_none() && found.devices[0].1.is_some() && found.devices[1].1.is_none());
 }
@@ -398,8 +402,14 @@ fn many_instances_are_solved_alike() {
     }
     for from in [17, 18, 20, 23, 24] {
         let fault = Fault::Failed { operation: "launch".to_string(), detail: "an illegal address (700)".to_string() };
-        check(on(cuda(Emulated::new(Order::Ascending).failing(from, fault))).solve_many(&instances), 0);
+        let found = on(cuda(Emulated::new(Order::Ascending).failing(from, fault.clone()))).solve_many(&instances);
+        assert!(found.iter().all(|found| found.ran.fault == Some(fault.clone())), "call {from}");
+        check(found, 0);
     }
+    // A limit that the kernel does not know leaves all to the CPU.
+    let limits = Limits { memory: Some(1 << 16), ..Limits::NONE };
+    let limited = |solver: Solver| solver.limits(limits.clone()).solve_many(&instances);
+    assert!(limited(on(cuda(Emulated::new(Order::Ascending)))) == limited(Solver::new(Method::Flat)));
     let auto = Solver::new(Method::Flat).on_source(Choice::Auto, Source::Given(cuda(Emulated::new(Order::Ascending))));
     check(auto.solve_many(&instances), 0);
 }
