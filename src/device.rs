@@ -30,6 +30,7 @@ impl Ran {
     /// On the CPU, as asked.
     pub const CPU: Ran = Ran { backend: "cpu", why: None, fault: None };
     /// On the CPU, because of a fault of the device.
+    #[cfg(feature = "cuda")]
     pub(crate) fn after(fault: Fault) -> Ran {
         let why = Some(format!("the device failed, and the search was done again: {fault}"));
         Ran { why, fault: Some(fault), ..Ran::CPU }
