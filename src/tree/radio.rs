@@ -1,6 +1,7 @@
-//! The surrogate test for the radio: directions μ ≥ 0 in which requests of a class are sorted once.
+//! The surrogate test for the radio: directions μ ≥ 0 in which requests of a class are sorted, once and not before they are
+//! needed: the first decides most paths.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use super::Tree;
 
@@ -31,9 +32,8 @@ pub(crate) struct Radio {
     directions: Vec<[u64; 2]>,
     /// μ·(U, W) for what is left of the bands.
     pub limits: Vec<u64>,
-    /// Entry `group.entry + v` of direction j is at `j * stride` more.
-    pub tables: Vec<Cheapest>,
-    pub stride: usize,
+    /// For each, what the entries `group.entry + v` need.
+    tables: Vec<OnceLock<Vec<Cheapest>>>,
 }
 
 /// What the directions say of a path.
@@ -51,10 +51,9 @@ pub(super) enum Verdict {
 const SHIFT: u32 = 30;
 
 impl Radio {
-    /// Sorts the classes of `tree` in every direction.
+    /// The directions of `tree`, all of whose classes are there.
     pub fn new(tree: &Tree) -> Self {
-        let stride = tree.entries.len();
-        let mut radio = Radio { directions: Vec::new(), limits: Vec::new(), tables: Vec::new(), stride };
+        let mut radio = Radio { directions: Vec::new(), limits: Vec::new(), tables: Vec::new() };
         // A band with room for all counts as if they filled it: weights are then those of what is needed.
         let all = tree.free.iter().fold([0, 0], |sum, f| [sum[0] + f.cost[0], sum[1] + f.cost[1]]);
         let room = [tree.left[0].min(all[0]), tree.left[1].min(all[1])];
@@ -62,30 +61,35 @@ impl Radio {
             // As parts of what is left; below 2⁶⁰ whatever the angle.
             let weight: [u64; 2] =
                 std::array::from_fn(|r| (share[r] * (1u64 << 60) as f64 / (room[r] as f64 + 1.0)) as u64);
-            radio.push(tree, weight);
+            radio.directions.push(weight);
+            radio.limits.push(price(weight, [tree.left[0], tree.left[1]]));
+            radio.tables.push(OnceLock::new());
         }
         radio
     }
 
-    fn push(&mut self, tree: &Tree, weight: [u64; 2]) {
-        self.directions.push(weight);
-        self.limits.push(price(weight, [tree.left[0], tree.left[1]]));
-        for group in &tree.groups {
-            let (mut sum, mut bands) = (0, [0, 0]);
-            self.tables.push(Cheapest { price: 0, bands });
-            for at in cheapest_first(tree, *group, weight) {
-                let cost = tree.free[at].cost;
-                sum += price(weight, [cost[0], cost[1]]);
-                bands = [bands[0] + cost[0], bands[1] + cost[1]];
-                self.tables.push(Cheapest { price: sum, bands });
+    /// What the entries of the tree need in a direction.
+    pub fn table(&self, tree: &Tree, direction: usize) -> &[Cheapest] {
+        self.tables[direction].get_or_init(|| {
+            let mut table = Vec::with_capacity(tree.entries.len());
+            for group in &tree.groups {
+                let (mut sum, mut bands) = (0, [0, 0]);
+                table.push(Cheapest { price: 0, bands });
+                for (price, at) in cheapest_first(tree, *group, self.directions[direction]) {
+                    let cost = tree.free[at as usize].cost;
+                    sum += price;
+                    bands = [bands[0] + cost[0], bands[1] + cost[1]];
+                    table.push(Cheapest { price: sum, bands });
+                }
             }
-        }
+            table
+        })
     }
 
     /// Tests a path of counts.
     pub(super) fn test(&self, tree: &Tree, counts: &[u32]) -> Verdict {
         for (j, &limit) in self.limits.iter().enumerate() {
-            let table = &self.tables[j * self.stride..];
+            let table = self.table(tree, j);
             let (mut sum, mut bands) = (0, [0, 0]);
             for (group, &count) in tree.groups.iter().zip(counts) {
                 let least = table[(group.entry + count) as usize];
@@ -106,7 +110,7 @@ impl Radio {
     pub fn rows(&self, tree: &Tree, counts: &[u32], direction: usize, rows: &mut Vec<u32>) {
         for (group, &count) in tree.groups.iter().zip(counts) {
             let order = cheapest_first(tree, *group, self.directions[direction]);
-            rows.extend(order.into_iter().take(count as usize).map(|at| tree.free[at].row));
+            rows.extend(order.into_iter().take(count as usize).map(|(_, at)| tree.free[at as usize].row));
         }
     }
 }
@@ -117,9 +121,13 @@ fn price(weight: [u64; 2], bands: [u64; 2]) -> u64 {
     (exact >> SHIFT) as u64
 }
 
-/// The requests of a class by price; ties in their order.
-fn cheapest_first(tree: &Tree, group: super::Group, weight: [u64; 2]) -> Vec<usize> {
-    let mut order: Vec<usize> = (group.first as usize..(group.first + group.len) as usize).collect();
-    order.sort_by_key(|&at| price(weight, [tree.free[at].cost[0], tree.free[at].cost[1]]));
+/// The requests of a class by price, with it; ties in their order.
+fn cheapest_first(tree: &Tree, group: super::Group, weight: [u64; 2]) -> Vec<(u64, u32)> {
+    let priced = |at: u32| {
+        let cost = tree.free[at as usize].cost;
+        (price(weight, [cost[0], cost[1]]), at)
+    };
+    let mut order: Vec<(u64, u32)> = (group.first..group.first + group.len).map(priced).collect();
+    order.sort_unstable();
     order
 }

@@ -194,11 +194,10 @@ impl Paths {
         let (mut cheapest, mut limits) = (Vec::new(), Vec::new());
         if let Some(radio) = &tree.radio {
             // Directions next to each other: threads look at one each.
-            for entry in 0..radio.stride {
-                for direction in 0..radio.limits.len() {
-                    let c = radio.tables[direction * radio.stride + entry];
-                    cheapest.extend([c.price, c.bands[0], c.bands[1]]);
-                }
+            let tables: Vec<_> = (0..radio.limits.len()).map(|direction| radio.table(tree, direction)).collect();
+            for entry in 0..tree.entries.len() {
+                let of_entry = tables.iter().map(|table| table[entry]);
+                cheapest.extend(of_entry.flat_map(|c| [c.price, c.bands[0], c.bands[1]]));
             }
             limits.extend_from_slice(&radio.limits);
         }
