@@ -103,9 +103,9 @@ __device__ __forceinline__ void add(u64* to, u64 value) {
 }
 
 static const u32 SUMS = 4;
-static const u32 LEAST = 6;
-static const u32 MOST = 7;
-static const u32 FIELDS = 8;
+static const u32 LEAST = 5;
+static const u32 MOST = 6;
+static const u32 FIELDS = 7;
 
 // One request into its bucket; whether it is listed.
 template <bool SHARED>
@@ -118,9 +118,9 @@ __device__ __forceinline__ bool put(const ClassifyArgs& args, u64* cells, const 
     cells += bucket;
     // Requests in the low half, taken ones in the high.
     add<SHARED>(&cells[SUMS * count], fate == TAKEN ? (1ull << 32) + 1 : 1ull);
-    // Bounds that a look does not improve need no atomic operation, and few looks improve them.
-    if (request.budget < *(volatile u64*)&cells[LEAST * count]) atomicMin(&cells[LEAST * count], request.budget);
-    if (request.budget > *(volatile u64*)&cells[MOST * count]) atomicMax(&cells[MOST * count], request.budget);
+    // In global memory, a look that does not improve a bound saves an atomic operation, and few looks do.
+    if (SHARED || request.budget < *(volatile u64*)&cells[LEAST * count]) atomicMin(&cells[LEAST * count], request.budget);
+    if (SHARED || request.budget > *(volatile u64*)&cells[MOST * count]) atomicMax(&cells[MOST * count], request.budget);
     if (fate == TAKEN) {
         for (u32 r = 0; r < 4; r++) add<SHARED>(&cells[r * count], request.cost[r]);
     }

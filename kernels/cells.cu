@@ -29,6 +29,8 @@ typedef unsigned __int128 u128;
 #define LONG_GROUP 64
 #define FLOORED 192
 #define PRICE_SHIFT 30
+// A linear program of more steps, which is many times what any has taken, is the host's: a launch must end soon.
+#define MAX_STEPS 8192
 // More work than this to settle paths by directions is the host's.
 #define MAX_TESTS 4096
 
@@ -274,6 +276,8 @@ struct Simplex {
     Column value;
     // The inverse of the basis, by rows.
     Column inverse[4];
+    // It took more steps than a cell may: the vertex is not the CPU's.
+    bool tired;
 };
 
 static __device__ __forceinline__ Column column_at(const Space& s, double stretch, u32 place) {
@@ -578,8 +582,9 @@ static __device__ bool step(Simplex& x, const Space& s, u32 entering, Candidate*
 // The duals of the rows at the optimum; `x` keeps the vertex.
 static __device__ Column maximise(Simplex& x, const Space& s, const Column& limit, const Column& warm) {
     start(x, s, limit, warm);
-    u32 steps = 20 * x.n + 100;
-    while (steps > 0) {
+    u32 steps = 20 * x.n + 100, taken = 0;
+    x.tired = false;
+    while (steps > 0 && !x.tired) {
         // The best candidates of all.
         Column y = duals(x);
         u32 count = 0;
@@ -613,6 +618,10 @@ static __device__ Column maximise(Simplex& x, const Space& s, const Column& limi
         Candidate candidates[2] = {candidate_at(s, x, lane(), count), candidate_at(s, x, lane() + 32, count)};
         // And of these one after the other.
         while (steps > 0) {
+            if (++taken > MAX_STEPS) {
+                x.tired = true;
+                break;
+            }
             y = duals(x);
             double most = TINY;
             u32 best = NONE_16;
@@ -806,6 +815,9 @@ static __device__ __forceinline__ Costs sum_of(Costs sum) {
 // Rounds the vertex of a deadline to a batch in `chosen`, and keeps it if it is the largest. False if there is too much
 // to look at.
 static __device__ bool round(State& c, u32 end, const Column& lambda, const Simplex& x) {
+    if (x.tired) {
+        return false;
+    }
     const Space& s = c.s;
     u32 words = (x.n + 31) / 32, count = 0;
     Column y;

@@ -49,7 +49,8 @@ static_assert(sizeof(PassArgs) == 88, "PassArgs");
 
 struct ClassifyArgs {
     PassArgs pass;
-    // u64 [8][buckets]: sums of the four costs of what is taken; requests; taken; least and most budget.
+    // u64 [7][buckets]: sums of the four costs of what is taken; requests and, in the high half, taken ones; least and most
+    // budget.
     u64 cells;
     // u32 a block: how many requests it lists.
     u64 listed;

@@ -296,7 +296,15 @@ impl Solver {
             let ran = device.ran();
             return match ran.fault {
                 None => Solution { ran, ..solution },
-                Some(fault) => Solution { ran: Ran::after(fault), ..solve(&Cpu { pool }) },
+                Some(fault) => {
+                    let again = Solution { ran: Ran::after(fault), ..solve(&Cpu { pool }) };
+                    // Where no time was left for it, what the device had found counts.
+                    if again.work.stopped && solution.rows.len() > again.rows.len() {
+                        Solution { rows: solution.rows, ..again }
+                    } else {
+                        again
+                    }
+                }
             };
         }
         let why = match self.choice {

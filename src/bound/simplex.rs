@@ -318,6 +318,22 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_is_stopped_at_once_takes_what_is_worth_its_price() {
+        let mut random = random(9);
+        for n in [2000, 3000] {
+            let columns: Vec<Column> = (0..n).map(|_| std::array::from_fn(|_| random() * 4.0 / f64::from(n))).collect();
+            let mut simplex = Simplex::default();
+            let best = simplex.maximise(&columns, None, [1.0; 4], [0.0; 4], &|| false);
+            simplex.maximise(&columns, None, [1.0; 4], best, &|| true);
+            let taken: Vec<&Column> =
+                columns.iter().enumerate().filter(|(j, _)| simplex.value(*j) > 0.5).map(|c| c.1).collect();
+            assert!((0..RESOURCES).all(|r| taken.iter().map(|a| a[r]).sum::<f64>() <= 1.0 + 1e-9));
+            let most = value(&columns, [1.0; 4], best);
+            assert!(taken.len() as f64 > 0.95 * most, "{} of {most} for {n}", taken.len());
+        }
+    }
+
+    #[test]
     fn the_dual_value_is_a_minimum() {
         // Convexity: no small step from the optimum may lower the dual function.
         let mut random = random(1);

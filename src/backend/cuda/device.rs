@@ -145,10 +145,15 @@ fn look(
     if found < LEAST_DRIVER {
         return Err(Fault::OldDriver { found });
     }
+    let mut fault = Fault::NoDevice;
     for ordinal in 0..driver.count()? {
-        devices.push((driver.facts(ordinal)?, None));
+        match driver.facts(ordinal) {
+            Ok(facts) => devices.push((facts, None)),
+            // One that does not answer hides no other.
+            Err(silent) => fault = silent,
+        }
     }
-    if devices.is_empty() { Err(Fault::NoDevice) } else { Ok(()) }
+    if devices.is_empty() { Err(fault) } else { Ok(()) }
 }
 
 /// Opens the first device that can be used.

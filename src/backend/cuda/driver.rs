@@ -22,6 +22,9 @@ pub(crate) struct System;
 const STAGE: usize = 8 << 20;
 /// Bytes that one thread copies to it at a time.
 const SHARE: usize = 256 << 10;
+/// What the driver says to PTX that it does not take: invalid images and PTX, no code for the device, no or no willing
+/// compiler, a version that it does not know.
+const REFUSALS: [u32; 6] = [200, 209, 218, 221, 222, 223];
 /// Bytes of the longest argument structure.
 const ARGUMENTS: usize = 1024;
 
@@ -89,30 +92,14 @@ impl Driver for System {
         // SAFETY: no memory of cudarc's own types is shared between streams: one stream does everything.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(|e| failed(&what, e))?;
-        let mut functions = HashMap::new();
-        for (module, source) in ptx {
-            let refused = |e| match failed("", e) {
-                Fault::Failed { detail, .. } => Fault::Ptx { module: (*module).to_string(), detail },
-                fault => fault,
-            };
-            let loaded = context.load_module(Ptx::from_src(*source)).map_err(refused)?;
-            for kernel in kernels(source) {
-                let function = loaded.load_function(kernel).map_err(refused)?;
-                let shared = facts.shared as i32 - function.shared_size_bytes().map_err(refused)?;
-                function
-                    .set_attribute(FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared)
-                    .map_err(refused)?;
-                if *kernel == *"cells" {
-                    // As many blocks at once as fit: the more of the cache is shared memory, the better.
-                    let carveout = FunctionAttribute::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
-                    function.set_attribute(carveout, 100).map_err(refused)?;
-                }
-                functions.insert(kernel.to_string(), function);
-            }
+        let modules = ptx.iter().map(|&(module, source)| (module.to_string(), source.to_string())).collect();
+        let (functions, stages) = (Mutex::default(), Mutex::default());
+        let opened = Opened { facts, context, stream, modules, functions, stages };
+        // The first module tells whether the driver takes the PTX; the others are compiled when they are needed.
+        if let Some(kernel) = opened.modules.first().and_then(|(_, source)| kernels(source).next()) {
+            opened.function(kernel)?;
         }
-        let stage = || Stage::new(&context).map_err(|e| failed("allocate pinned memory", e));
-        let stages = Mutex::new([stage()?, stage()?]);
-        Ok(Arc::new(Opened { facts, context, stream, functions, stages }))
+        Ok(Arc::new(opened))
     }
 }
 
@@ -131,7 +118,7 @@ struct Stage {
     context: Arc<CudaContext>,
 }
 
-// SAFETY: plain memory of the process, which one thread at a time uses (`Opened::stages` is a mutex).
+// SAFETY: plain memory of the process, which belongs to whoever holds the stage; the driver's calls are made from any thread.
 unsafe impl Send for Stage {}
 
 impl Stage {
@@ -153,10 +140,14 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        self.context.record_err(self.context.bind_to_thread());
-        self.context.record_err(self.done.synchronize());
-        // SAFETY: allocated by `malloc_host`, freed once, and no copy uses it any more.
-        self.context.record_err(unsafe { result::free_host(self.address) });
+        // SAFETY: context and event live as long as `self`; nothing is copied any more when the event is done, and the
+        // memory was allocated by `malloc_host` and is freed once. Of errors nothing is left to do here, and cudarc's own
+        // calls would not run after an earlier one.
+        unsafe {
+            let _ = result::ctx::set_current(self.context.cu_ctx());
+            let _ = result::event::synchronize(self.done.cu_event());
+            let _ = result::free_host(self.address);
+        }
     }
 }
 
@@ -165,8 +156,12 @@ struct Opened {
     facts: Facts,
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
-    functions: HashMap<String, CudaFunction>,
-    stages: Mutex<[Stage; 2]>,
+    /// Names and PTX.
+    modules: Vec<(String, String)>,
+    /// The kernels of the modules that are loaded.
+    functions: Mutex<HashMap<String, CudaFunction>>,
+    /// Pinned memory of copies past, for those to come.
+    stages: Mutex<Vec<[Stage; 2]>>,
 }
 
 impl std::fmt::Debug for Opened {
@@ -184,10 +179,14 @@ struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.context.record_err(self.context.bind_to_thread());
-        self.context.record_err(self.stream.synchronize());
-        // SAFETY: allocated by `malloc_sync`, freed once, and everything that used it has ended.
-        self.context.record_err(unsafe { result::free_sync(self.address) });
+        // SAFETY: context and stream live as long as `self`; everything that used the memory was started on the stream, and
+        // has ended when that is synchronised; it was allocated by `malloc_sync` and is freed once. Of errors nothing is
+        // left to do here, and cudarc's own calls would not run after an earlier one.
+        unsafe {
+            let _ = result::ctx::set_current(self.context.cu_ctx());
+            let _ = result::stream::synchronize(self.stream.cu_stream());
+            let _ = result::free_sync(self.address);
+        }
     }
 }
 
@@ -196,6 +195,60 @@ impl Drop for Owner {
 struct Arguments([u8; ARGUMENTS]);
 
 impl Opened {
+    /// A kernel; its module is loaded if it is not yet.
+    fn function(&self, kernel: &str) -> Result<CudaFunction, Fault> {
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(function) = functions.get(kernel) {
+            return Ok(function.clone());
+        }
+        let module = self.modules.iter().find(|(_, source)| kernels(source).any(|name| name == kernel));
+        let Some((module, source)) = module else {
+            let (operation, detail) = (format!("start {kernel}"), "there is no such kernel".to_string());
+            return Err(Fault::Failed { operation, detail });
+        };
+        let refused = |e: DriverError| {
+            let fault = failed(format!("load {module}.ptx"), e);
+            match (&fault, REFUSALS.contains(&(e.0 as u32))) {
+                (Fault::Failed { detail, .. }, true) => Fault::Ptx { module: module.clone(), detail: detail.clone() },
+                _ => fault,
+            }
+        };
+        let loaded = self.context.load_module(Ptx::from_src(source.as_str())).map_err(refused)?;
+        for name in kernels(source) {
+            let function = loaded.load_function(name).map_err(refused)?;
+            let shared = self.facts.shared as i32 - function.shared_size_bytes().map_err(refused)?;
+            let most = FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            function.set_attribute(most, shared).map_err(refused)?;
+            if name == "cells" {
+                // As many blocks at once as fit: the more of the cache is shared memory, the better.
+                let carveout = FunctionAttribute::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
+                function.set_attribute(carveout, 100).map_err(refused)?;
+            }
+            functions.insert(name.to_string(), function);
+        }
+        functions.get(kernel).cloned().ok_or_else(|| Fault::Failed {
+            operation: format!("start {kernel}"),
+            detail: "it is not in its module".to_string(),
+        })
+    }
+
+    /// Copies with pinned memory of its own: no lock is held meanwhile, so that threads of a pool may wait for each other.
+    fn staged(&self, copy: impl FnOnce(&mut [Stage; 2]) -> Result<(), DriverError>) -> Result<(), DriverError> {
+        self.context.bind_to_thread()?;
+        let spare = self.stages.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut stages = match spare {
+            Some(stages) => stages,
+            None => [Stage::new(&self.context)?, Stage::new(&self.context)?],
+        };
+        let copied = copy(&mut stages);
+        if copied.is_err() {
+            // What was started may not be covered by an event; then nobody may touch the memory before it has ended.
+            let _ = self.stream.synchronize();
+        }
+        self.stages.lock().unwrap_or_else(PoisonError::into_inner).push(stages);
+        copied
+    }
+
     /// An address inside of memory, where so many bytes are.
     fn within(memory: &Memory, offset: usize, bytes: usize, operation: &str) -> Result<u64, Fault> {
         let end = offset.checked_add(bytes);
@@ -236,57 +289,60 @@ impl Device for Opened {
         let what = || format!("copy {} bytes to it", from.len());
         let error = |e| failed(what(), e);
         let to = Opened::within(to, offset, from.len(), &what())?;
-        self.context.bind_to_thread().map_err(error)?;
-        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
         // Two buffers by turns: one is filled while the other is copied.
-        for (at, part) in from.chunks(STAGE).enumerate() {
-            let stage = &mut stages[at % 2];
-            stage.done.synchronize().map_err(error)?;
-            let buffer = &mut stage.bytes()[..part.len()];
-            match pool {
-                Some(pool) if part.len() > SHARE => pool.install(|| {
-                    let shares = buffer.par_chunks_mut(SHARE).zip(part.par_chunks(SHARE));
-                    shares.for_each(|(to, from)| to.copy_from_slice(from));
-                }),
-                _ => buffer.copy_from_slice(part),
+        let copy = |stages: &mut [Stage; 2]| {
+            for (at, part) in from.chunks(STAGE).enumerate() {
+                let stage = &mut stages[at % 2];
+                stage.done.synchronize()?;
+                let buffer = &mut stage.bytes()[..part.len()];
+                match pool {
+                    Some(pool) if part.len() > SHARE => pool.install(|| {
+                        let shares = buffer.par_chunks_mut(SHARE).zip(part.par_chunks(SHARE));
+                        shares.for_each(|(to, from)| to.copy_from_slice(from));
+                    }),
+                    _ => buffer.copy_from_slice(part),
+                }
+                // Whoever stole work meanwhile may have bound another device.
+                self.context.bind_to_thread()?;
+                // SAFETY: the target is inside of its memory (checked above); the source stays as it is until `done`, which
+                // whoever uses it next awaits.
+                unsafe { result::memcpy_htod_async(to + (at * STAGE) as u64, buffer, self.stream.cu_stream()) }?;
+                stage.done.record(&self.stream)?;
             }
-            // SAFETY: the target is inside of its memory (checked above); the source stays as it is until `done`, which
-            // whoever uses it next awaits.
-            unsafe { result::memcpy_htod_async(to + (at * STAGE) as u64, buffer, self.stream.cu_stream()) }
-                .map_err(error)?;
-            stage.done.record(&self.stream).map_err(error)?;
-        }
-        Ok(())
+            Ok(())
+        };
+        self.staged(copy).map_err(error)
     }
 
     fn download(&self, from: &Memory, offset: usize, to: &mut [u8]) -> Result<(), Fault> {
         let what = format!("copy {} bytes from it", to.len());
         let error = |e| failed(&what, e);
         let from = Opened::within(from, offset, to.len(), &what)?;
-        self.context.bind_to_thread().map_err(error)?;
-        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut before: Option<(usize, usize)> = None;
         let parts = to.len().div_ceil(STAGE);
         // One buffer is copied to while the other is emptied.
-        for at in 0..=parts {
-            let range = at * STAGE..to.len().min((at + 1) * STAGE);
-            if at < parts {
-                let stage = &mut stages[at % 2];
-                stage.done.synchronize().map_err(error)?;
-                let buffer = &mut stage.bytes()[..range.len()];
-                // SAFETY: the source is inside of its memory (checked above); the buffer is read only after `done`.
-                unsafe { result::memcpy_dtoh_async(buffer, from + range.start as u64, self.stream.cu_stream()) }
-                    .map_err(error)?;
-                stage.done.record(&self.stream).map_err(error)?;
+        let copy = |stages: &mut [Stage; 2]| {
+            let mut before: Option<(usize, usize)> = None;
+            for at in 0..=parts {
+                let range = at * STAGE..to.len().min((at + 1) * STAGE);
+                if at < parts {
+                    let stage = &mut stages[at % 2];
+                    stage.done.synchronize()?;
+                    let buffer = &mut stage.bytes()[..range.len()];
+                    let source = from + range.start as u64;
+                    // SAFETY: the source is inside of its memory (checked above); the buffer is read only after `done`.
+                    unsafe { result::memcpy_dtoh_async(buffer, source, self.stream.cu_stream()) }?;
+                    stage.done.record(&self.stream)?;
+                }
+                if let Some((part, len)) = before {
+                    let stage = &mut stages[part % 2];
+                    stage.done.synchronize()?;
+                    to[part * STAGE..part * STAGE + len].copy_from_slice(&stage.bytes()[..len]);
+                }
+                before = (at < parts).then_some((at, range.len()));
             }
-            if let Some((part, len)) = before {
-                let stage = &mut stages[part % 2];
-                stage.done.synchronize().map_err(error)?;
-                to[part * STAGE..part * STAGE + len].copy_from_slice(&stage.bytes()[..len]);
-            }
-            before = (at < parts).then_some((at, range.len()));
-        }
-        self.context.check_err().map_err(error)
+            self.context.check_err()
+        };
+        self.staged(copy).map_err(error)
     }
 
     fn fill(&self, memory: &Memory, offset: usize, bytes: usize, value: u8) -> Result<(), Fault> {
@@ -303,7 +359,7 @@ impl Device for Opened {
         };
         let error = |e| failed(what(), e);
         let detail = |text: &str| Fault::Failed { operation: what(), detail: text.to_string() };
-        let function = self.functions.get(kernel).ok_or_else(|| detail("there is no such kernel"))?;
+        let function = self.function(kernel)?;
         let mut arguments = Arguments([0; ARGUMENTS]);
         let place = arguments.0.get_mut(..args.len()).ok_or_else(|| detail("its arguments are too long"))?;
         place.copy_from_slice(args);

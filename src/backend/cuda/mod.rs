@@ -81,6 +81,8 @@ pub(crate) struct Cuda {
 
 static SYSTEM: OnceLock<Result<Arc<Cuda>, Fault>> = OnceLock::new();
 
+/// Searches whose memory is kept.
+const SPARE: usize = 4;
 /// Bytes that are copied to measure how fast that is.
 const MEASURED: usize = if cfg!(test) { 64 << 10 } else { 32 << 20 };
 
@@ -175,7 +177,7 @@ pub(crate) fn solve_cells(
         solutions.extend(on_cpu(&instances[..TRIED]).into_iter().map(Some));
         let rest = (instances.len() - TRIED) as f64;
         let cpu = start.elapsed().as_nanos() as f64 / TRIED as f64 * rest;
-        let opening = if source.is_open() { 0.0 } else { ASSUMED_OPENING };
+        let opening = if source.is_open() { 0.0 } else { ASSUMED_CELLS };
         if opening + ASSUMED_CELL * rest > cpu {
             solutions.resize(instances.len(), None);
             return (solutions, None);
@@ -293,7 +295,7 @@ const PASSES: f64 = 3.0;
 /// What a thread of a CPU takes for a request in a bound pass, until that was measured.
 const ASSUMED_CPU: f64 = 18.0;
 /// What opening a device takes, and the bandwidths, until they were measured: of a slow link and a small device.
-const ASSUMED_OPENING: f64 = 3e8;
+const ASSUMED_OPENING: f64 = 5e8;
 const ASSUMED_UPLOAD: f64 = 0.15;
 const ASSUMED_PASS: f64 = 0.5;
 const ASSUMED_LATENCY: f64 = 5e4;
@@ -301,7 +303,11 @@ const ASSUMED_LATENCY: f64 = 5e4;
 const LAUNCHES: f64 = 8.0;
 /// A tree is walked on the CPU for so long before it goes to a device; and if the device is to be opened first.
 const ALONE: Duration = Duration::from_millis(2);
-const ALONE_UNOPENED: Duration = Duration::from_millis(300);
+const ALONE_UNOPENED: Duration = Duration::from_millis(500);
+/// A search that has less time left opens no device, and compiles no kernels: nobody can interrupt that.
+const OPENING_ALLOWED: Duration = Duration::from_secs(5);
+/// What it takes to open a device and to compile the kernel of cells, the longest.
+const ASSUMED_CELLS: f64 = 2.5e9;
 
 impl<'a> OnDevice<'a> {
     pub fn new(choice: Choice, source: Source, pool: Option<&'a ThreadPool>) -> Self {
@@ -333,9 +339,12 @@ impl<'a> OnDevice<'a> {
                 state
             };
             let result = work(search.state.get_or_insert_with(spare), cuda);
-            if let Err(fault @ Fault::Failed { .. }) = &result {
+            match &result {
                 // Only the first is kept: what comes after it follows from it.
-                let _ = cuda.lost.set(fault.clone());
+                Err(fault @ Fault::Failed { .. }) => drop(cuda.lost.set(fault.clone())),
+                // The next search shall have what is kept for nobody.
+                Err(Fault::Memory { .. }) => cuda.spare.lock().unwrap_or_else(PoisonError::into_inner).clear(),
+                _ => {}
             }
             result
         });
@@ -350,7 +359,7 @@ impl<'a> OnDevice<'a> {
     }
 
     /// Whether the instance at hand goes to the device.
-    fn on_device(&self, requests: usize) -> bool {
+    fn on_device(&self, requests: usize, clock: &Clock) -> bool {
         let search = &mut *self.search.borrow_mut();
         *search.on_device.get_or_insert_with(|| {
             if self.choice != Choice::Auto {
@@ -366,7 +375,7 @@ impl<'a> OnDevice<'a> {
             let bytes = n * COLUMN_BYTES as f64;
             if !self.source.is_open() {
                 let gpu = bytes * ASSUMED_UPLOAD + PASSES * (n * ASSUMED_PASS + LAUNCHES * ASSUMED_LATENCY);
-                if cpu < ASSUMED_OPENING + gpu {
+                if cpu < ASSUMED_OPENING + gpu || !clock.allows(OPENING_ALLOWED) {
                     search.why =
                         Some(format!("{on_cpu}, and opening a device alone about {}", milliseconds(ASSUMED_OPENING)));
                     return false;
@@ -402,7 +411,11 @@ impl Drop for OnDevice<'_> {
         if let (Some(state), Some(Ok(cuda))) = (search.state.take(), self.cuda.get())
             && search.fault.is_none()
         {
-            cuda.spare.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+            let mut spare = cuda.spare.lock().unwrap_or_else(PoisonError::into_inner);
+            // More are kept by those who search at the same time.
+            if spare.len() < SPARE {
+                spare.push(state);
+            }
         }
     }
 }
@@ -434,7 +447,7 @@ impl Backend for OnDevice<'_> {
             self.search.borrow_mut().sampled = Some(each);
             return done;
         }
-        if !self.on_device(view.len()) {
+        if !self.on_device(view.len(), clock) {
             return self.cpu.classify(pass, condensed, view, near, clock);
         }
         self.run(false, |state, cuda| state.passes.classify(self.link(cuda), condensed, view, near, clock))
@@ -505,6 +518,9 @@ impl Backend for OnDevice<'_> {
             if !self.source.is_present() {
                 return self.cpu.walk(tree, items, clock);
             }
+            if !self.source.is_open() && !clock.allows(OPENING_ALLOWED) {
+                return self.cpu.walk(tree, items, clock);
+            }
             // A while on the CPU: most trees are done by then, and for the others it is little.
             let alone = clock.within(if self.source.is_open() { ALONE } else { ALONE_UNOPENED });
             let (end, walk) = self.cpu.walk(tree, items, &alone);
@@ -527,6 +543,9 @@ impl Backend for OnDevice<'_> {
         }
         if self.choice == Choice::Auto {
             if !self.source.is_present() {
+                return self.cpu.enumerate(tree, clock);
+            }
+            if !self.source.is_open() && !clock.allows(OPENING_ALLOWED) {
                 return self.cpu.enumerate(tree, clock);
             }
             // As with `walk`.

@@ -37,11 +37,13 @@ pub(super) const COLUMN_BYTES: usize = 8 * COLUMNS;
 const TAG_BYTES: usize = 2;
 /// Bytes of a listed request: index, tag, costs, budget.
 const LISTED_BYTES: usize = 4 + 2 + 8 * RESOURCES + 8;
+/// Values of a column that are copied without a look at the clock: 16 MiB.
+const UNINTERRUPTED: usize = 2 << 20;
 /// Words of the sums of a bucket.
-const CELL_WORDS: usize = 8;
+const CELL_WORDS: usize = 7;
 const SUMS: usize = 4;
-const LEAST: usize = 6;
-const MOST: usize = 7;
+const LEAST: usize = 5;
+const MOST: usize = 6;
 
 /// What is on the device for bound passes. Memory is reused from one instance to the next.
 #[derive(Debug, Default)]
@@ -124,7 +126,9 @@ impl Passes {
             if clock.over() {
                 return Ok(false);
             }
-            let (pass, shape) = self.pass(link, view, &window, &buckets, CELL_WORDS)?;
+            let Some((pass, shape)) = self.pass(link, view, &window, &buckets, CELL_WORDS, clock)? else {
+                return Ok(false);
+            };
             let args = ClassifyArgs {
                 pass,
                 cells,
@@ -203,7 +207,7 @@ impl Passes {
             if clock.over() {
                 return Ok(false);
             }
-            let (pass, shape) = self.pass(link, view, &window, buckets, LANES)?;
+            let Some((pass, shape)) = self.pass(link, view, &window, buckets, LANES, clock)? else { return Ok(false) };
             let lambda = std::array::from_fn(|i| lambda[i % LANES][i / LANES]);
             link.device.launch("survey", shape, bytes_of(&SurveyArgs { pass, sums, lambda }))?;
         }
@@ -321,7 +325,9 @@ impl Passes {
             if clock.over() {
                 return Ok(false);
             }
-            let (pass, shape) = self.pass(link, view, &window, &Buckets::default(), 0)?;
+            let Some((pass, shape)) = self.pass(link, view, &window, &Buckets::default(), 0, clock)? else {
+                return Ok(false);
+            };
             let args = self.list_args(pass, wanted)?;
             link.device.launch("count_wanted", shape, bytes_of(&args))?;
             let (listed, lists) = self.list(link.device, pass, shape, wanted)?;
@@ -387,7 +393,8 @@ impl Passes {
         Ok(starts.map(|start| start..requests.min(start + self.window)).collect())
     }
 
-    /// Brings the columns of a window to the device, and what a kernel is told of them. `words`: of sums for a bucket.
+    /// Brings the columns of a window to the device, and what a kernel is told of them; none if the time was over. `words`: of
+    /// sums for a bucket.
     fn pass(
         &mut self,
         link: Link<'_>,
@@ -395,7 +402,8 @@ impl Passes {
         window: &Range<usize>,
         buckets: &Buckets,
         words: usize,
-    ) -> Result<(PassArgs, Shape), Fault> {
+        clock: &Clock,
+    ) -> Result<Option<(PassArgs, Shape)>, Fault> {
         debug_assert!(view.stride == 1, "samples stay on the host");
         // Columns begin at multiples of 16 bytes.
         let column = window.len().next_multiple_of(2) * 8;
@@ -404,7 +412,13 @@ impl Passes {
         if !self.resident {
             let c = view.columns;
             for (at, values) in [&c.uplink, &c.downlink, &c.kv_tokens, &c.compute, &c.budget].into_iter().enumerate() {
-                link.device.upload(memory, at * column, cast_slice(&values[window.clone()]), link.pool)?;
+                for (part, values) in values[window.clone()].chunks(UNINTERRUPTED).enumerate() {
+                    if clock.over() {
+                        return Ok(None);
+                    }
+                    let offset = at * column + 8 * part * UNINTERRUPTED;
+                    link.device.upload(memory, offset, cast_slice(values), link.pool)?;
+                }
             }
             self.resident = window.len() == view.len();
         }
@@ -426,7 +440,7 @@ impl Passes {
             shared: u32::from(fits),
             tags: self.tags.get()?.address(),
         };
-        Ok((pass, shape))
+        Ok(Some((pass, shape)))
     }
 }
 

@@ -250,7 +250,7 @@ impl Paths {
         device.upload(memory, places_at, cast_slice(&places), None)?;
         let ticket = self.ticket.reserve(device, 8, "a ticket")?;
         device.upload(ticket, 0, cast_slice(&[0, u32::MAX]), None)?;
-        let blocks = device.facts().multiprocessors * BLOCKS;
+        let blocks = device.facts().multiprocessors.max(1) * BLOCKS;
         let grid = (pieces.len() as u32).div_ceil(BLOCK / tile).clamp(1, blocks);
         let stack_bytes = (BLOCK / tile) as usize * (levels + 1) * PATH_LEVEL_BYTES;
         // As many blocks as asked for must fit in a multiprocessor's shared memory.

@@ -109,7 +109,7 @@ impl Simplex {
         self.inverse = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(u8::from(i == j))));
     }
 
-    /// Maximises from the basis at hand. Every request counts as one.
+    /// Maximises from the basis at hand. Every request counts as one. False if it did not get there, or `stop` said so.
     fn descend(&mut self, columns: &[Column], limit: Column, stop: &dyn Fn() -> bool) -> bool {
         let n = self.n;
         let y = self.duals();
@@ -127,8 +127,11 @@ impl Simplex {
             let excess = |i: usize| (self.value[i] - self.upper(self.basis[i])).max(-self.value[i]);
             let mut row = 0;
             (1..RESOURCES).for_each(|i| row = if excess(i) > excess(row) { i } else { row });
-            if excess(row) <= BEYOND || stop() {
+            if excess(row) <= BEYOND {
                 return true;
+            }
+            if stop() {
+                return false;
             }
             // The row's variable leaves to the bound that it is beyond; prices move along the row of the inverse.
             let to_upper = self.value[row] > 0.0;
