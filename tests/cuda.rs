@@ -25,6 +25,7 @@ use dftsp::search::Limits;
 use dftsp::solver::{Method, Solver};
 use dftsp::verify::proof;
 use dftsp::workload::synthesis::ChannelModel;
+use rayon::prelude::*;
 
 /// Larger instances without padding to the longest prompt are condensed, which is done on the device.
 const CONDENSED: usize = 2048;
@@ -259,6 +260,8 @@ fn cells_have_the_same_bytes() {
             for (at, instance) in cells.iter().enumerate() {
                 assert_same(&expected[at], &found[at], instance, &(what, at));
             }
+            let on_device = found.iter().filter(|found| found.ran.backend == "cuda").count();
+            assert!(what != "alike" || 10 * on_device >= 9 * cells.len(), "{on_device} of {}", cells.len());
         }
     }
 }
@@ -284,6 +287,28 @@ fn one_solver_serves_many_threads() {
                 }
             });
         }
+    });
+}
+
+/// Callers in a thread pool of their own, which steal each other's work while they wait; and calls of all kinds at once.
+#[test]
+fn callers_in_a_pool_of_their_own_do_not_wait_for_each_other() {
+    let Some(gpu) = cuda() else { return };
+    let gpu = gpu.threads(2).unwrap();
+    let instances: Vec<Instance> =
+        (0..12).map(|seed| instance(Spec { requests: 60_000, seed, ..Spec::new(Family::Binding) })).collect();
+    let expected: Vec<Solution> = instances.iter().map(|instance| Solver::new(Method::Flat).solve(instance)).collect();
+    instances.par_iter().enumerate().for_each(|(at, instance)| {
+        gpu.time_bound_passes(instance, 1).unwrap();
+        assert_same(&expected[at], &gpu.solve(instance), instance, &at);
+    });
+    thread::scope(|scope| {
+        scope.spawn(|| (0..20).for_each(|at| drop(gpu.time_bound_passes(&instances[at % 12], 1).unwrap())));
+        scope.spawn(|| {
+            for (at, found) in gpu.solve_many(&instances).iter().enumerate() {
+                assert_same(&expected[at], found, &instances[at], &at);
+            }
+        });
     });
 }
 

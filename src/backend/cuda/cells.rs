@@ -6,7 +6,7 @@
 //!
 //! **What is the host's.** Instances that pad to the longest prompt or have more than 2,048 rows; subproblems with more
 //! than 256 free requests or 2,000 nodes, which the CPU searches in other ways as well; cells of more than 63 linear
-//! programs; vertices that leave more than 512 other requests that fit; and the few that outgrow tables of the kernel.
+//! programs, or one of more than 8,192 steps; vertices that leave more than 512 other requests that fit; and the few that outgrow tables of the kernel.
 //! Of 3,000 cells of 500 requests, all four constraints binding, that is none with lengths of three levels, and 58 with
 //! lengths of all kinds.
 //!
@@ -20,9 +20,8 @@
 use bytemuck::{bytes_of, cast_slice, pod_read_unaligned};
 
 use super::device::{Device, Shape, Slot};
-use super::layout::{
-    CELL_DIRECTIONS, CELL_LEAF_BYTES, CELL_ROW_BYTES, CELL_ROWS, Cell, CellResult, CellSpan, CellsArgs,
-};
+pub(super) use super::layout::CELL_ROWS;
+use super::layout::{CELL_DIRECTIONS, CELL_LEAF_BYTES, CELL_ROW_BYTES, Cell, CellResult, CellSpan, CellsArgs};
 use crate::bound::Multipliers;
 use crate::certificate::{Certificate, Covered, Exhausted, Section, Solution, Work};
 use crate::device::{Fault, Ran};

@@ -153,6 +153,8 @@ pub(super) fn devices() -> Found {
 
 /// Cells of one launch: enough to fill a large device, few enough to have several under way.
 const CELLS: usize = 4096;
+/// Requests of one launch, at 40 bytes each.
+const ROWS: usize = 2 << 20;
 /// Cells that are solved on the CPU first, to know what that takes; and what a device takes for one, until it was
 /// measured.
 const TRIED: usize = 64;
@@ -214,9 +216,11 @@ pub(crate) fn solve_cells(
         }
     };
     let rest = &instances[solutions.len()..];
+    let most = rest.iter().map(Instance::len).max().unwrap_or(0).clamp(1, cells::CELL_ROWS);
+    let chunk = (ROWS / most).clamp(1, CELLS);
     let launched: Vec<Vec<Option<Solution>>> = match pool {
-        Some(pool) => pool.install(|| rest.par_chunks(CELLS).map(launch).collect()),
-        None => rest.chunks(CELLS).map(launch).collect(),
+        Some(pool) => pool.install(|| rest.par_chunks(chunk).map(launch).collect()),
+        None => rest.chunks(chunk).map(launch).collect(),
     };
     solutions.extend(launched.into_iter().flatten());
     (solutions, first_fault.into_inner())
