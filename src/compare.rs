@@ -33,14 +33,24 @@ pub enum Kind {
     HardLeaves,
     /// Many small instances of the kind fading in one call.
     Cells,
+    /// The paper's tree without pruning, of one instance of the kind paper: paths a second.
+    Unpruned,
     /// No proof, but a bound pass alone over requests of the kind fading: what the memory moves.
     BoundPass,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 7] =
-        [Kind::Fading, Kind::Shared, Kind::Paper, Kind::Continuous, Kind::HardLeaves, Kind::Cells, Kind::BoundPass];
+    pub const ALL: [Kind; 8] = [
+        Kind::Fading,
+        Kind::Shared,
+        Kind::Paper,
+        Kind::Continuous,
+        Kind::HardLeaves,
+        Kind::Cells,
+        Kind::Unpruned,
+        Kind::BoundPass,
+    ];
 
     /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
@@ -51,6 +61,7 @@ impl Kind {
             Kind::Continuous => "continuous",
             Kind::HardLeaves => "hard-leaves",
             Kind::Cells => "cells",
+            Kind::Unpruned => "unpruned",
             Kind::BoundPass => "bound-pass",
         }
     }
@@ -70,14 +81,21 @@ impl Kind {
         match self {
             Kind::HardLeaves => "nodes",
             Kind::Cells => "cells",
+            Kind::Unpruned => "paths",
             _ => "requests",
+        }
+    }
+
+    fn family(self) -> Family {
+        match self {
+            Kind::Paper | Kind::Unpruned => Family::Paper,
+            _ => Family::Binding,
         }
     }
 
     /// The instances that a seed gives.
     fn spec(self, requests: u64, seed: u64) -> Spec {
-        let spec =
-            Spec { requests, seed, ..Spec::new(if self == Kind::Paper { Family::Paper } else { Family::Binding }) };
+        let spec = Spec { requests, seed, ..Spec::new(self.family()) };
         match self {
             Kind::Shared => Spec { channel: ChannelModel::Shared, ..spec },
             Kind::Continuous => Spec { lengths: Lengths::Continuous, ..spec },
@@ -187,6 +205,8 @@ impl Row {
         match self.kind {
             Kind::HardLeaves => self.figures.first().map_or(0, |figure| figure.work.nodes),
             Kind::Cells => self.instances,
+            // Those that are complete and of the right size.
+            Kind::Unpruned => self.figures.first().map_or(0, |figure| figure.work.paths_checked),
             _ => self.requests,
         }
     }
@@ -333,17 +353,25 @@ const SHORTEST: Duration = Duration::from_millis(2);
 /// Solves in a sample, at most.
 const MOST_LOOPS: u32 = 1000;
 
+/// Requests of the tree that is not pruned.
+const UNPRUNED: u64 = 200;
+
+/// A solver for each setting.
+fn contenders(plan: &Plan, method: Method) -> Result<Vec<Contender>> {
+    let contender = |setting: &Setting| {
+        let solver = Solver::new(method).threads(setting.threads)?.on(setting.choice)?;
+        let solver = solver.limits(Limits::time(plan.time_limit));
+        Ok(Contender { solver, solutions: Vec::new(), samples: Vec::new(), loops: 1 })
+    };
+    plan.settings.iter().map(contender).collect()
+}
+
 /// Measures. `progress` is told what comes next.
 ///
 /// # Errors
 /// A device that cannot be used, threads that cannot be started, or a number of requests that no instance may have.
 pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Comparison> {
-    let mut contenders = Vec::new();
-    for setting in &plan.settings {
-        let solver = Solver::new(Method::Flat).threads(setting.threads)?.on(setting.choice)?;
-        let solver = solver.limits(Limits::time(plan.time_limit));
-        contenders.push(Contender { solver, solutions: Vec::new(), samples: Vec::new(), loops: 1 });
-    }
+    let mut contenders = contenders(plan, Method::Flat)?;
     let mut rows = Vec::new();
     for &kind in &plan.kinds {
         match kind {
@@ -355,6 +383,12 @@ pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Comparison> {
                 let (count, requests) = plan.cells;
                 progress(&format!("{count} cells of {requests} requests"));
                 rows.push(measure(&mut contenders, plan, (kind, requests), &cells(count, requests, plan.seed)?));
+            }
+            Kind::Unpruned => {
+                progress(kind.name());
+                let mut contenders = self::contenders(plan, Method::Algorithm1 { prune: false })?;
+                let instance = sized(kind, UNPRUNED, plan.seed)?;
+                rows.push(measure(&mut contenders, plan, (kind, UNPRUNED), &[instance]));
             }
             Kind::BoundPass => {
                 for &requests in &plan.requests {

@@ -31,8 +31,12 @@ pub(super) struct Args {
     requests: String,
     /// Which instances. fading, shared: all four constraints bind. paper: only the deadline does. continuous: as fading,
     /// with prompts and outputs of any length. hard-leaves: the hardest known. cells: many small ones in one call.
-    /// bound-pass: no proof, one pass over all requests.
-    #[arg(long, value_name = "NAME,..", default_value = "fading,shared,paper,continuous,hard-leaves,cells,bound-pass")]
+    /// unpruned: the paper's tree for 200 requests, all of it. bound-pass: no proof, one pass over all requests.
+    #[arg(
+        long,
+        value_name = "NAME,..",
+        default_value = "fading,shared,paper,continuous,hard-leaves,cells,unpruned,bound-pass"
+    )]
     instances: String,
     /// What is compared: the CPU with each number of threads, and a CUDA device if there is one (auto), or only one of
     /// the two.

@@ -71,12 +71,12 @@ pub(crate) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Pace { range: 1 << 19, alone: 1 << 17 }
+        Pace { range: 1 << 21, alone: 1 << 22 }
     }
 }
 
 /// Paths of a range at least, about, unless its pace says otherwise: fewer are not worth handing over.
-const LEAST_RANGE: u64 = 1 << 14;
+const LEAST_RANGE: u64 = 1 << 18;
 
 /// How a range of prefixes ended, after so many paths with Σ v_k = z.
 #[derive(Debug, Clone, PartialEq, Eq)]
