@@ -379,7 +379,11 @@ impl<'a> OnDevice<'a> {
             let bytes = n * COLUMN_BYTES as f64;
             if !self.source.is_open() {
                 let gpu = bytes * ASSUMED_UPLOAD + PASSES * (n * ASSUMED_PASS + LAUNCHES * ASSUMED_LATENCY);
-                if cpu < ASSUMED_OPENING + gpu || !clock.allows(OPENING_ALLOWED) {
+                if !clock.allows(OPENING_ALLOWED) {
+                    search.why = Some(format!("{on_cpu}, and there is no time to open a device"));
+                    return false;
+                }
+                if cpu < ASSUMED_OPENING + gpu {
                     search.why =
                         Some(format!("{on_cpu}, and opening a device alone about {}", milliseconds(ASSUMED_OPENING)));
                     return false;

@@ -183,5 +183,5 @@ fn large_trees_go_to_the_device() {
     let small = instance(3, 1, Lengths::paper(), ChannelModel::Shared, Padding::None);
     let solver = Solver::new(Method::Algorithm1 { prune: false }).on_source(Choice::Cuda, source);
     let ran = solver.solve(&small).ran;
-    assert_eq!((ran.backend, ran.why.as_deref()), ("cpu", Some("no tree has paths enough for the device")));
+    assert_eq!((ran.backend, ran.why.as_deref()), ("cpu", Some("no part of it is worth the way to the device")));
 }
