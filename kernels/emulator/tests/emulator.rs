@@ -2,7 +2,6 @@
 #![allow(clippy::print_stderr, clippy::unwrap_used, reason = "also in what is no test itself")]
 
 use dftsp_emulator::{AVAILABLE, Fault, Order, launch};
-use std::time::Instant;
 
 const ORDERS: [Order; 4] = [Order::Ascending, Order::Descending, Order::Shuffled(1), Order::Shuffled(2)];
 
@@ -351,24 +350,4 @@ fn launches_from_several_threads() {
             });
         }
     });
-}
-
-#[test]
-#[ignore = "measures: run it alone, with --nocapture"]
-fn speed() {
-    if skip() {
-        return;
-    }
-    let grid = 4096;
-    let rounds = vec![10_u64; grid * 256 / 8];
-    let mut output = vec![0_u64; grid * 256];
-    for (name, shared) in [("select", 0), ("test_sum", 2048), ("test_sum_of_warps", 0), ("test_tiles", 0)] {
-        let bytes = args(&rounds, &mut output, if name == "select" { grid * 256 } else { 0 });
-        for order in &ORDERS[..3] {
-            let start = Instant::now();
-            launch(name, grid as u32, 256, shared, &bytes, *order).unwrap();
-            let million = (grid * 256) as f64 / 1e6 / start.elapsed().as_secs_f64();
-            eprintln!("{name}, {order:?}: {million:.1} million threads per second");
-        }
-    }
 }
