@@ -17,14 +17,21 @@
 //! one instruction in five cycles a cell takes 0.5 ms at 1.7 GHz, so 8 blocks on each of 132 multiprocessors solve about
 //! 2 million cells a second. A cell is 18 KiB to the device and 4 KiB back: at 50 GB/s, 2.5 million cells a second.
 
-use bytemuck::{bytes_of, cast_slice, pod_read_unaligned};
+use std::sync::OnceLock;
+use std::time::Instant;
 
+use bytemuck::{bytes_of, cast_slice, pod_read_unaligned};
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+use super::Source;
 use super::device::{Device, Shape, Slot};
-pub(super) use super::layout::CELL_ROWS;
-use super::layout::{CELL_DIRECTIONS, CELL_LEAF_BYTES, CELL_ROW_BYTES, Cell, CellResult, CellSpan, CellsArgs};
+use super::layout::{
+    CELL_DIRECTIONS, CELL_LEAF_BYTES, CELL_ROW_BYTES, CELL_ROWS, Cell, CellResult, CellSpan, CellsArgs,
+};
 use crate::bound::Multipliers;
 use crate::certificate::{Certificate, Covered, Exhausted, Section, Solution, Work};
-use crate::device::{Fault, Ran};
+use crate::device::{Choice, Fault, Ran};
 use crate::instance::Instance;
 use crate::tree::{DIRECTIONS, SHARES};
 
@@ -36,6 +43,77 @@ const THREADS: u32 = 32;
 const BLOCKS_PER_MULTIPROCESSOR: u32 = 8;
 /// More dynamic shared memory than this has to be asked for: larger cells work in global memory.
 const MAX_SHARED_BYTES: usize = 48 << 10;
+
+/// Cells of one launch: enough to fill a large device, few enough to have several under way.
+const CELLS: usize = 4096;
+/// Requests of one launch, at 40 bytes each.
+const ROWS: usize = 2 << 20;
+/// Cells that are solved on the CPU first, to know what that takes; and what a device takes for one, until it was
+/// measured.
+const TRIED: usize = 64;
+const ASSUMED_CELL: f64 = 5e3;
+/// What it takes to open a device and to compile the kernel of cells, the longest.
+const ASSUMED_CELLS: f64 = 2.5e9;
+
+/// Solves many instances on a device where that is asked for or is faster. None where it is the host's: larger instances
+/// than a cell may be, hard ones, all where a device is not worth it or fails; and how it failed, if it did.
+pub(crate) fn solve_cells(
+    choice: Choice,
+    source: &Source,
+    pool: Option<&ThreadPool>,
+    instances: &[Instance],
+    cancelled: &(dyn Fn() -> bool + Sync),
+    on_cpu: &dyn Fn(&[Instance]) -> Vec<Solution>,
+) -> (Vec<Option<Solution>>, Option<Fault>) {
+    let mut solutions: Vec<Option<Solution>> = Vec::with_capacity(instances.len());
+    if choice == Choice::Auto {
+        if !source.is_present() || instances.len() <= TRIED {
+            return (vec![None; instances.len()], None);
+        }
+        let start = Instant::now();
+        solutions.extend(on_cpu(&instances[..TRIED]).into_iter().map(Some));
+        let rest = (instances.len() - TRIED) as f64;
+        let cpu = start.elapsed().as_nanos() as f64 / TRIED as f64 * rest;
+        let opening = if source.is_open() { 0.0 } else { ASSUMED_CELLS };
+        if opening + ASSUMED_CELL * rest > cpu {
+            solutions.resize(instances.len(), None);
+            return (solutions, None);
+        }
+    }
+    let cuda = match source.open() {
+        Ok(cuda) => cuda,
+        Err(fault) => {
+            solutions.resize(instances.len(), None);
+            return (solutions, Some(fault));
+        }
+    };
+    let first_fault = OnceLock::new();
+    let launch = |instances: &[Instance]| {
+        let mut state = cuda.take();
+        let solved = match cuda.lost.get() {
+            Some(fault) => Err(fault.clone()),
+            None if cancelled() => Ok(vec![None; instances.len()]),
+            None => state.cells.solve(&*cuda.device, instances),
+        };
+        if solved.is_ok() {
+            cuda.keep(state);
+        }
+        solved.unwrap_or_else(|fault| {
+            cuda.note(&fault);
+            let _ = first_fault.set(fault);
+            vec![None; instances.len()]
+        })
+    };
+    let rest = &instances[solutions.len()..];
+    let most = rest.iter().map(Instance::len).max().unwrap_or(0).clamp(1, CELL_ROWS);
+    let chunk = (ROWS / most).clamp(1, CELLS);
+    let launched: Vec<Vec<Option<Solution>>> = match pool {
+        Some(pool) => pool.install(|| rest.par_chunks(chunk).map(launch).collect()),
+        None => rest.chunks(chunk).map(launch).collect(),
+    };
+    solutions.extend(launched.into_iter().flatten());
+    (solutions, first_fault.into_inner())
+}
 
 /// What is on the device for many cells. Memory is reused.
 #[derive(Debug, Default)]

@@ -285,6 +285,30 @@ fn a_device_lost_in_the_middle_changes_no_result() {
     }
 }
 
+/// After that nothing is tried on it any more where nobody asked for it by name.
+#[test]
+fn a_lost_device_is_not_asked_again() {
+    if !emulator() {
+        return;
+    }
+    let (free, need, left, loss) = subproblem(1);
+    let tree = Builder::default().build(free, need, left, loss);
+    let items: Vec<Item> = Item::root(&tree).into_iter().collect();
+    let clock = Clock::start(&Limits::NONE);
+    let device = Arc::new(Emulated::new(Order::Ascending));
+    let cuda = Cuda::new(device.clone()).unwrap();
+    let fault = Fault::Failed { operation: "finish".to_string(), detail: "an illegal address (700)".to_string() };
+    cuda.note(&fault);
+    let calls = device.calls();
+    for (choice, expected) in [(Choice::Auto, None), (Choice::Cuda, Some(fault))] {
+        let search = OnDevice::new(choice, Source::Given(cuda.clone()), None);
+        let found = search.walk(&tree, &items, &clock);
+        assert_eq!(search.ran().fault, expected);
+        assert!(choice == Choice::Cuda || found == Cpu { pool: None }.walk(&tree, &items, &clock));
+    }
+    assert_eq!(device.calls(), calls);
+}
+
 /// A driver as a test wants it.
 struct Fake {
     present: bool,
