@@ -92,8 +92,8 @@ impl<'a> OnDevice<'a> {
         })
     }
 
-    /// What is left to the CPU, or done on it after a while. Most trees are: for the others the while is little. None if it is
-    /// the device's turn.
+    /// What is left to the CPU, or done on it after a while. Most trees are: for the others the while is little. None if
+    /// it is the device's turn.
     fn first_on_cpu<T>(
         &self,
         clock: &Clock,
@@ -104,8 +104,8 @@ impl<'a> OnDevice<'a> {
             return None;
         }
         let open = self.source.is_open();
-        let may_open = self.source.is_present() && clock.allows(OPENING_ALLOWED);
-        if if open { self.cuda().is_err() } else { !may_open } {
+        let usable = if open { self.cuda().is_ok() } else { self.source.is_present() && clock.allows(OPENING_ALLOWED) };
+        if !usable {
             return Some(on_cpu(clock));
         }
         let found = on_cpu(&clock.within(if open { ALONE } else { ALONE_UNOPENED }));
