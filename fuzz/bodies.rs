@@ -18,6 +18,7 @@ use dftsp::scenario::{Padding, Scenario, file, model_config};
 use dftsp::search::Limits;
 use dftsp::solver::{Method, Solver};
 use dftsp::verify::{self, Failure};
+use dftsp::workload::arrivals::Stream;
 use dftsp::workload::csv::Writer;
 use dftsp::workload::source::{self, Source};
 use dftsp::workload::synthesis::Synthesis;
@@ -59,11 +60,20 @@ pub fn scenario(data: &[u8]) -> bool {
         Ok(scenario) => {
             scenario.check().expect("a reader accepts what is in range only");
             let mut back = file::parse(&file::to_toml(&scenario), "written", None).expect("what is written reads back");
+            // Names of models and precisions are comments, unless they are presets.
             (back.model.name, back.quantization.name) =
                 (scenario.model.name.clone(), scenario.quantization.name.clone());
-            (back.assumptions, back.synthesis) = (scenario.assumptions.clone(), scenario.synthesis.clone());
+            for (back, service) in back.services.iter_mut().zip(&scenario.services) {
+                (back.model.name, back.quantization.name) =
+                    (service.model.name.clone(), service.quantization.name.clone());
+            }
+            back.assumptions = scenario.assumptions.clone();
             assert_eq!(back, scenario);
-            epoch(&scenario, &two_requests());
+            let first: Vec<_> = Stream::generated(&scenario.arrivals, 1, 0).take(20).collect();
+            assert!(first.is_sorted_by_key(|arrival| arrival.at_ns));
+            assert!(first.iter().all(|a| scenario.synthesis.class(1.0, &a.draws) < scenario.synthesis.classes()));
+            assert!(scenario.services.is_empty() || Problem::new(&scenario, &two_requests()).is_err());
+            epoch(&Scenario { services: Vec::new(), ..scenario }, &two_requests());
             true
         }
     }

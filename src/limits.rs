@@ -23,6 +23,8 @@ pub struct Range {
 pub const MAX_REQUESTS: usize = 1 << 30;
 /// The longest request id, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
+/// The most classes of service, and the most further models on a node.
+pub const MAX_CLASSES: usize = 64;
 
 /// Prompt tokens `s_i`, output tokens `n_i`, padded prompt tokens s'.
 pub const TOKENS: Range = from(1.0, 10_000_000.0, "tokens");
@@ -56,6 +58,26 @@ pub const NOISE: Range = from(-300.0, 100.0, "dBm/Hz");
 pub const BITS: Range = from(1.0, 1_000_000.0, "bits");
 /// Length of an epoch or a slot, seconds.
 pub const SLOT: Range = from(1e-6, 1e6, "seconds");
+/// Mean rate of arrivals, a second.
+pub const RATE: Range = from(1e-6, 1e9, "arrivals a second");
+/// Coefficient of variation of the times between arrivals. The shape of a Weibull distribution is found within it.
+pub const VARIATION: Range = from(0.01, 100.0, "a coefficient of variation");
+/// Mean time that arrivals are on or off, seconds.
+pub const SOJOURN: Range = from(1e-3, 1e9, "seconds");
+/// How many times faster a trace is replayed.
+pub const COMPRESSION: Range = from(1e-6, 1e9, "a factor");
+/// Cells whose arrivals go to one node.
+pub const CELLS: Range = from(1.0, 1e6, "cells");
+/// Correlation of a channel's amplitude between epochs.
+pub const CORRELATION: Range = from(0.0, 0.999_999, "a correlation");
+/// Period in which a mix of classes repeats, seconds; 0 for one that stays.
+pub const PERIOD: Range = from(0.0, 1e9, "seconds");
+/// The shortest such period that is not 0, seconds.
+pub const SHORTEST_PERIOD_S: f64 = 1e-6;
+/// Weight of a class among others.
+pub const WEIGHT: Range = from(0.0, 1e9, "a weight");
+/// Part of a whole.
+pub const SHARE: Range = from(0.0, 1.0, "a share");
 
 const fn from(min: f64, max: f64, unit: &'static str) -> Range {
     Range { min, max, min_allowed: true, unit }

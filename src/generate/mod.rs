@@ -9,7 +9,7 @@ mod binding;
 use crate::error::{Place, Result};
 use crate::limits::{self, Range};
 use crate::scenario::{Padding, Scenario};
-use crate::workload::synthesis::{ChannelModel, Draws, RowRng, micro};
+use crate::workload::synthesis::{ChannelModel, Draws, RowRng, Synthesis, micro};
 use crate::workload::{OutputLevels, Request, Requests};
 
 /// Which workload.
@@ -149,6 +149,14 @@ impl Generator {
             Family::Paper => PAPER_GAIN,
             Family::Binding => binding::scale(&spec, &mut scenario),
         };
+        // What the simulator draws by itself looks like what is generated here.
+        scenario.synthesis = Synthesis {
+            seed: spec.seed,
+            channel: spec.channel,
+            mean_channel_power_gain: mean_gain,
+            uplink_power_dbm: UPLINK_POWER_DBM,
+            ..scenario.synthesis
+        };
         scenario.check()?;
         Ok(Generator { spec, scenario, mean_gain })
     }
@@ -204,7 +212,9 @@ mod tests {
     #[test]
     fn the_papers_workload_is_the_papers() {
         let generator = Generator::new(Spec { requests: 2000, ..Spec::new(Family::Paper) }).unwrap();
-        assert_eq!(generator.scenario(), &Scenario::paper());
+        let mut paper = Scenario::paper();
+        paper.synthesis.channel = ChannelModel::Shared;
+        assert_eq!(generator.scenario(), &paper);
         let rows: Vec<Request> = generator.rows().collect();
         for r in &rows {
             assert!(PROMPT_LEVELS.contains(&r.prompt_tokens) && PROMPT_LEVELS.contains(&r.output_tokens));

@@ -1,30 +1,39 @@
 //! Scenario files: TOML, every key known, every error with its line.
 //!
 //! The tables and keys are those of the contract: `[model]`, `[quantization]`, `[node]`, `[radio]`, `[epoch]`,
-//! `[batching]`, each with `preset = "..."` to fill what is not given, and the optional `[synthesis]` for traces.
-//! `dftsp generate` writes such a file with every key explained.
+//! `[batching]`, each with `preset = "..."` to fill what is not given; the optional `[synthesis]`, `[[qos]]` and
+//! `[arrivals]` for traces and simulations; and a `[[service]]` for each further model. `dftsp generate` writes such a file with every key explained.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use toml::de::DeTable;
 
 use super::preset::{self, Value};
-use super::table::{File, Table, line_of};
-use super::{Assumption, Epoch, Model, Node, Padding, Quantization, Radio, Scenario};
+use super::table::{File, Origin, Shape, Table, line_of};
+use super::{Assumption, Epoch, Model, Node, Padding, Quantization, Radio, Scenario, Service, overrides, traffic};
 use crate::error::{Place, Result, quote};
 use crate::files::read::read_text;
 use crate::limits::{self, Range};
-use crate::workload::synthesis::{ChannelModel, Synthesis};
+use crate::workload::arrivals::Arrivals;
+use crate::workload::check_name;
+
+pub(crate) use super::overrides::canonical;
+pub use super::table::EMBEDDED;
+pub(crate) use super::table::quote_plainly;
+pub use super::write::to_toml;
 
 /// The largest scenario file, bytes.
 const MAX_FILE: u64 = 1 << 20;
+const fn table(name: &'static str, keys: &'static [&'static str]) -> Shape {
+    Shape { name, many: false, keys, tables: &[] }
+}
+
 /// Every table and its keys.
-const TABLES: [(&str, &[&str]); 7] = [
-    ("model", &["preset", "layers", "hidden_size", "heads", "kv_heads", "head_dim", "ffn_size", "gated_ffn"]),
-    ("quantization", &["preset", "memory_factor", "time_factor", "perplexity_increase"]),
-    ("node", &["preset", "compute_flops", "memory_bytes"]),
-    (
+const TABLES: [Shape; 10] = [
+    table("model", &["preset", "layers", "hidden_size", "heads", "kv_heads", "head_dim", "ffn_size", "gated_ffn"]),
+    table("quantization", &["preset", "memory_factor", "time_factor", "perplexity_increase"]),
+    table("node", &["preset", "compute_flops", "memory_bytes"]),
+    table(
         "radio",
         &[
             "preset",
@@ -35,12 +44,43 @@ const TABLES: [(&str, &[&str]); 7] = [
             "bits_per_token",
         ],
     ),
-    ("epoch", &["preset", "duration_s", "uplink_slot_s", "downlink_slot_s"]),
-    ("batching", &["preset", "padding", "padded_prompt_tokens"]),
-    (
+    table("epoch", &["preset", "duration_s", "uplink_slot_s", "downlink_slot_s"]),
+    table("batching", &["preset", "padding", "padded_prompt_tokens"]),
+    table(
         "synthesis",
-        &["seed", "deadline_s", "max_perplexity_increase", "channel", "mean_channel_power_gain", "uplink_power_dbm"],
+        &[
+            "seed",
+            "deadline_s",
+            "max_perplexity_increase",
+            "channel",
+            "mean_channel_power_gain",
+            "uplink_power_dbm",
+            "fading",
+            "correlation",
+            "qos_period_s",
+        ],
     ),
+    table(
+        "arrivals",
+        &[
+            "process",
+            "rate_per_s",
+            "cv",
+            "on_s",
+            "off_s",
+            "prompt_tokens",
+            "output_tokens",
+            "prompt_range",
+            "output_range",
+        ],
+    ),
+    Shape { name: "service", many: true, keys: &["name", "share"], tables: &["model", "quantization", "batching"] },
+    Shape {
+        name: "qos",
+        many: true,
+        keys: &["name", "share", "peak_share", "deadline_s", "max_perplexity_increase"],
+        tables: &[],
+    },
 ];
 
 /// Reads a scenario file. A model read from elsewhere takes the place of `[model]`, which may then be missing.
@@ -48,7 +88,23 @@ const TABLES: [(&str, &[&str]); 7] = [
 /// # Errors
 /// A file that cannot be read; anything wrong in it, with its line and key.
 pub fn read_path(path: &Path, model: Option<Model>) -> Result<Scenario> {
-    parse(&read_text(path, MAX_FILE)?, &path.display().to_string(), model)
+    read_path_with(path, model, &[])
+}
+
+/// [`read_path`], with keys changed or added as [`parse_with`] does.
+///
+/// # Errors
+/// Those of [`read_path`] and [`parse_with`].
+pub fn read_path_with(path: &Path, model: Option<Model>, overrides: &[(String, String)]) -> Result<Scenario> {
+    parse_with(&read_file(path)?, &path.display().to_string(), model, overrides)
+}
+
+/// The text of a scenario file, for [`parse_with`].
+///
+/// # Errors
+/// A file that cannot be read, or is too large to be one.
+pub fn read_file(path: &Path) -> Result<String> {
+    read_text(path, MAX_FILE)
 }
 
 /// Parses the text of a scenario called `name` in messages.
@@ -56,30 +112,73 @@ pub fn read_path(path: &Path, model: Option<Model>) -> Result<Scenario> {
 /// # Errors
 /// Anything wrong, with its line and key.
 pub fn parse(text: &str, name: &str, model: Option<Model>) -> Result<Scenario> {
+    parse_with(text, name, model, &[])
+}
+
+/// [`parse`], with keys changed or added before anything is read.
+///
+/// An override is a key with its table, such as `node.memory_bytes`, `service.0.share` or `service.0.model.preset`, and
+/// a value as in TOML (texts may go without quotes). Missing tables are added, the elements of `[[service]]` and `[[qos]]`
+/// are not. Of several overrides of one key the last counts. An override of a `preset` drops the other keys that the file
+/// gives in that table, and one of `arrivals.prompt_range` its `prompt_tokens` (the other way round, and of outputs, too).
+///
+/// # Errors
+/// Anything wrong, with its line and key, or with "--set" and the key of the override.
+pub fn parse_with(text: &str, name: &str, model: Option<Model>, overrides: &[(String, String)]) -> Result<Scenario> {
     let root = DeTable::parse(text).map_err(|e| {
         let line = line_of(text, e.span().map_or(0, |span| span.start));
         let what = e.message().lines().next().unwrap_or("not valid TOML").to_string();
         Place::line(name, line).error(what, "write TOML: [table] lines and key = value lines")
     })?;
-    let file = File { text, name, root: root.get_ref() };
+    let mut root = root.into_inner();
+    let origin = Origin { text, name, overrides };
+    overrides::apply(&mut root, &origin)?;
+    let file = File { origin, root: &root };
     // Before anything is read: a misspelt key is more likely than a missing one.
     file.check_keys(&TABLES)?;
     let model = match model {
-        Some(model) => model,
+        Some(model) => {
+            if let Some(index) = overrides.iter().position(|(key, _)| key.starts_with("model.")) {
+                let place = origin.place(origin.span_of(index), overrides[index].0.as_str());
+                return Err(place.error("the model is read from elsewhere", "leave one of the two out"));
+            }
+            model
+        }
         None => read_model(file.table("model")?)?,
     };
     let mut assumptions = Vec::new();
     let quantization = read_quantization(file.table("quantization")?, &model.name, &mut assumptions)?;
-    Ok(Scenario {
+    let mut scenario = Scenario {
         quantization,
         node: read_node(file.table("node")?, &mut assumptions)?,
         radio: read_radio(file.table("radio")?)?,
         epoch: read_epoch(file.table("epoch")?)?,
         padding: read_batching(file.table("batching")?)?,
-        synthesis: file.optional("synthesis")?.map_or_else(|| Ok(Synthesis::default()), read_synthesis)?,
+        synthesis: traffic::read_synthesis(&file)?,
+        arrivals: file.optional("arrivals")?.map_or_else(|| Ok(Arrivals::default()), traffic::read_arrivals)?,
+        services: Vec::new(),
         model,
         assumptions,
-    })
+    };
+    for (at, table) in file.many("service")?.into_iter().enumerate() {
+        let service = read_service(&table, at, scenario.padding, &mut scenario.assumptions)?;
+        scenario.services.push(service);
+    }
+    // What no single key shows: sums of shares, and how many there are.
+    scenario.check().map_err(|e| file.locate(e))?;
+    Ok(scenario)
+}
+
+fn read_service(t: &Table<'_>, at: usize, padding: Padding, assumptions: &mut Vec<Assumption>) -> Result<Service> {
+    let share = t.required("share", &limits::SHARE, None)?;
+    let model = read_model(t.table("model")?)?;
+    let mut own = Vec::new();
+    let quantization = read_quantization(t.table("quantization")?, &model.name, &mut own)?;
+    assumptions.extend(own.into_iter().map(|a| Assumption(format!("service.{at}.{}", a.0))));
+    let padding = t.optional("batching")?.map_or(Ok(padding), read_batching)?;
+    let name = t.string("name", "give a name for reports")?.unwrap_or(&model.name).to_string();
+    check_name("name", &name, || t.place_of("name"))?;
+    Ok(Service { name, share, model, quantization, padding })
 }
 
 fn read_model(t: Table<'_>) -> Result<Model> {
@@ -213,115 +312,11 @@ fn read_batching(t: Table<'_>) -> Result<Padding> {
     Ok(padding)
 }
 
-fn read_synthesis(t: Table<'_>) -> Result<Synthesis> {
-    const SEED: Range = Range { min: 0.0, max: 9e15, min_allowed: true, unit: "a whole number" };
-    const REMEDY: &str = "give \"shared\" or \"rayleigh\"";
-    let d = Synthesis::default();
-    let seed = match t.number("seed", &SEED)? {
-        None => d.seed,
-        Some(n) if n.fract() == 0.0 => n as u64,
-        Some(n) => return Err(t.place_of("seed").error(format!("{n} is not whole"), SEED.remedy())),
-    };
-    let channel = match t.string("channel", REMEDY)? {
-        None => d.channel,
-        Some("shared") => ChannelModel::Shared,
-        Some("rayleigh") => ChannelModel::Rayleigh,
-        Some(other) => {
-            let problem = format!("unknown channel {}", quote(other.as_bytes()));
-            return Err(t.place_of("channel").error(problem, REMEDY));
-        }
-    };
-    let synthesis = Synthesis {
-        seed,
-        deadline_s: t.pair("deadline_s", &limits::DEADLINE)?.unwrap_or(d.deadline_s),
-        max_perplexity_increase: t
-            .pair("max_perplexity_increase", &limits::PERPLEXITY)?
-            .unwrap_or(d.max_perplexity_increase),
-        channel,
-        mean_channel_power_gain: t.required(
-            "mean_channel_power_gain",
-            &limits::GAIN,
-            Some(d.mean_channel_power_gain),
-        )?,
-        uplink_power_dbm: t.required("uplink_power_dbm", &limits::POWER, Some(d.uplink_power_dbm))?,
-    };
-    Ok(synthesis)
-}
-
-/// The scenario as a file that [`parse`] reads back, with every key explained.
-pub fn to_toml(s: &Scenario) -> String {
-    let (m, q, n, r, e) = (&s.model, &s.quantization, &s.node, &s.radio, &s.epoch);
-    let (padding, padded) = match s.padding {
-        Padding::Fixed(tokens) => ("\"fixed\"", Some(tokens)),
-        Padding::Longest => ("\"longest\"", None),
-        Padding::None => ("\"none\"", None),
-    };
-    let (model, precision) = (one_line(&m.name), one_line(&q.name));
-    let mut out = String::new();
-    let mut line = |text: String, comment: &str| {
-        // Writing to a String cannot fail.
-        let _ = if comment.is_empty() { writeln!(out, "{text}") } else { writeln!(out, "{text:<42} # {comment}") };
-    };
-    line("[model]".to_string(), &model);
-    if preset::model(&m.name).as_ref() == Some(m) {
-        line(format!("preset = {:?}", m.name), "the keys below are those of the preset");
-    }
-    line(format!("layers = {}", m.layers), "L");
-    line(format!("hidden_size = {}", m.hidden_size), "d_m");
-    line(format!("heads = {}", m.heads), "n_h");
-    line(format!("kv_heads = {}", m.kv_heads), "fewer than heads with grouped-query attention");
-    line(format!("head_dim = {}", m.head_dim), "d_h");
-    line(format!("ffn_size = {}", m.ffn_size), "d_f");
-    line(format!("gated_ffn = {}", m.gated_ffn), "three feed-forward matrices instead of two");
-    line("\n[quantization]".to_string(), &precision);
-    // A preset is named and its keys are comments, so that whoever reads the file is told what the preset assumes.
-    let from_preset = preset::quantization(&q.name, &m.name).and_then(|p| p.complete()).is_some_and(|p| p.0 == *q);
-    let key = if from_preset { "# " } else { "" };
-    if from_preset {
-        line(format!("preset = {:?}", q.name), "stands for");
-    }
-    line(format!("{key}memory_factor = {:?}", q.memory_factor), "α, memory relative to 16 bits");
-    line(format!("{key}time_factor = {:?}", q.time_factor), "β, computation time relative to 16 bits");
-    line(format!("{key}perplexity_increase = {:?}", q.perplexity_increase), "ΔPPL");
-    line("\n[node]".to_string(), "");
-    line(format!("compute_flops = {:?}", n.compute_flops), "C, FLOP/s");
-    line(format!("memory_bytes = {:?}", n.memory_bytes), "M, bytes");
-    line("\n[radio]".to_string(), "");
-    line(format!("uplink_bandwidth_hz = {:?}", r.uplink_bandwidth_hz), "B^U");
-    line(format!("downlink_bandwidth_hz = {:?}", r.downlink_bandwidth_hz), "B^D");
-    line(format!("noise_density_dbm_per_hz = {:?}", r.noise_density_dbm_per_hz), "N0 is this times the band");
-    line(format!("downlink_power_dbm = {:?}", r.downlink_power_dbm), "p^D");
-    line(format!("bits_per_token = {}", r.bits_per_token), "");
-    line("\n[epoch]".to_string(), "");
-    line(format!("duration_s = {:?}", e.duration_s), "how often a batch is chosen");
-    line(format!("uplink_slot_s = {:?}", e.uplink_slot_s), "T_U");
-    line(format!("downlink_slot_s = {:?}", e.downlink_slot_s), "T_D");
-    line("\n[batching]".to_string(), "");
-    line(format!("padding = {padding}"), "\"fixed\", \"longest\" (of the batch) or \"none\"");
-    if let Some(tokens) = padded {
-        line(format!("padded_prompt_tokens = {tokens}"), "s', where the padding is fixed");
-    }
-    let y = &s.synthesis;
-    line("\n[synthesis]".to_string(), "what a trace lacks; not used for complete requests");
-    line(format!("seed = {}", y.seed), "");
-    line(format!("deadline_s = [{:?}, {:?}]", y.deadline_s.0, y.deadline_s.1), "uniform");
-    let (low, high) = y.max_perplexity_increase;
-    line(format!("max_perplexity_increase = [{low:?}, {high:?}]"), "uniform");
-    let channel = if y.channel == ChannelModel::Shared { "shared" } else { "rayleigh" };
-    line(format!("channel = \"{channel}\""), "\"rayleigh\" (per user) or \"shared\"");
-    line(format!("mean_channel_power_gain = {:?}", y.mean_channel_power_gain), "mean of h²");
-    line(format!("uplink_power_dbm = {:?}", y.uplink_power_dbm), "p^U");
-    out
-}
-
-/// Names may come from a file; a comment ends with its line.
-fn one_line(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::arrivals::{Process, TokenLengths};
+    use crate::workload::synthesis::{ChannelModel, Fading};
 
     const PAPER: &str = "[model]\npreset = \"bloom-3b\"\n[quantization]\npreset = \"w8a16\"\n[node]\npreset = \"jetson-tx2-x20\"\n\
         [radio]\npreset = \"paper\"\n[epoch]\npreset = \"paper\"\n[batching]\npreset = \"paper\"\n";
@@ -347,6 +342,107 @@ mod tests {
         (s.quantization.time_factor, s.quantization.name) = (0.5, "custom".to_string());
         s.assumptions.clear();
         assert_eq!(parse(&to_toml(&s), "s", None).unwrap(), s);
+    }
+
+    #[test]
+    fn services_classes_and_arrivals_read_back() {
+        let mut s = parse(&format!("{PAPER}{TRAFFIC}"), "s", None).unwrap();
+        assert_eq!(parse(&to_toml(&s), "s", None).unwrap(), s);
+        let shown: Vec<&str> = s.assumptions.iter().map(|a| a.0.as_str()).collect();
+        assert!(
+            shown.iter().any(|a| a.starts_with("service.0.quantization.time_factor = 1 (preset w8a16)")),
+            "{shown:?}"
+        );
+        let [first, second] = &s.services[..] else { panic!("two services") };
+        assert_eq!((first.name.as_str(), first.share, first.padding), ("opt-30b", 0.25, Padding::Fixed(512)));
+        assert_eq!((second.name.as_str(), second.padding), ("a \"b\" \\ ü", Padding::Longest));
+        assert_eq!(s.synthesis.fading, Fading::Block { correlation: 0.5 });
+        let [day, night] = &s.synthesis.qos[..] else { panic!("two classes") };
+        assert_eq!((day.peak_share, day.deadline_s, day.max_perplexity_increase), (5.0, (0.5, 2.0), (0.0, 1.0)));
+        assert_eq!((night.peak_share, night.deadline_s), (1.0, (2.0, 4.0)));
+        assert_eq!(s.arrivals.process, Process::OnOff { on_s: 1.0, off_s: 3.0 });
+        assert_eq!(s.arrivals.prompt_tokens, TokenLengths::Uniform(1, 512));
+        for process in [Process::Poisson, Process::Gamma { cv: 0.5 }, Process::Weibull { cv: 2.0 }] {
+            s.arrivals.process = process;
+            s.synthesis.fading = Fading::Static;
+            assert_eq!(parse(&to_toml(&s), "s", None).unwrap(), s);
+        }
+    }
+
+    const TRAFFIC: &str = "[synthesis]\nfading = \"block\"\ncorrelation = 0.5\nqos_period_s = 86400\n\
+        [[qos]]\nname = \"day\"\nshare = 1\npeak_share = 5\n[[qos]]\nname = \"night\"\nshare = 1\ndeadline_s = [2, 4]\n\
+        [arrivals]\nprocess = \"on-off\"\nrate_per_s = 8\non_s = 1\noff_s = 3\nprompt_range = [1, 512]\n\
+        output_tokens = [64, 32]\n\
+        [[service]]\nshare = 0.25\n[service.model]\npreset = \"opt-30b\"\n[service.quantization]\npreset = \"w8a16\"\n\
+        [[service]]\nname = \"a \\\"b\\\" \\\\ ü\"\nshare = 0.5\nbatching = { padding = \"longest\" }\n\
+        [service.model]\npreset = \"bloom-7.1b\"\n[service.quantization]\nmemory_factor = 1\ntime_factor = 1\n\
+        perplexity_increase = 0\n";
+
+    #[test]
+    fn mistakes_in_services_classes_and_arrivals_have_their_line_and_key() {
+        // PAPER has 12 lines.
+        for (from, to, message) in [
+            ("correlation = 0.5", "correlation = 1", "s, line 15, synthesis.correlation: 1 is absurdly large"),
+            ("\"block\"", "\"static\"", "s, line 15, synthesis.correlation: static fading has none"),
+            ("\"block\"", "\"fast\"", "s, line 14, synthesis.fading: unknown fading 'fast'"),
+            ("86400", "-1", "s, line 16, synthesis.qos_period_s: -1 is negative"),
+            ("name = \"day\"", "name = \"\"", "s, line 18, qos.0.name: the name '' cannot be used"),
+            ("name = \"day\"\n", "", "s, line 17, qos.0.name: the key is missing"),
+            ("share = 1\npeak_share = 5", "share = -1", "s, line 19, qos.0.share: -1 is negative"),
+            ("peak_share = 5", "peak = 5", "s, line 20, qos.0.peak: unknown key; the keys of [[qos]] are name, share"),
+            ("share = 1\ndead", "share = 0\npeak_share = -1\ndead", "s, line 24, qos.1.peak_share: -1 is negative"),
+            ("[2, 4]", "[4, 2]", "s, line 24, qos.1.deadline_s: 4 is above 2"),
+            ("\"on-off\"", "\"pareto\"", "s, line 26, arrivals.process: unknown process 'pareto'"),
+            ("\"on-off\"", "\"poisson\"", "s, line 28, arrivals.on_s: the process poisson has none; leave it out"),
+            ("\"on-off\"", "\"gamma\"", "s, line 25, arrivals.cv: the key is missing"),
+            ("off_s = 3", "cv = 3", "s, line 25, arrivals.off_s: the key is missing"),
+            ("off_s = 3", "off_s = 3\ncv = 3", "s, line 30, arrivals.cv: the process on-off has none"),
+            ("rate_per_s = 8", "rate_per_s = 0", "s, line 27, arrivals.rate_per_s: 0 is not allowed"),
+            (
+                "rate_per_s = 8",
+                "rate = 8",
+                "s, line 27, arrivals.rate: unknown key; the keys of [arrivals] are process",
+            ),
+            ("[1, 512]", "[1, 512.5]", "s, line 30, arrivals.prompt_range: not whole numbers"),
+            ("[1, 512]", "[0, 512]", "s, line 30, arrivals.prompt_range: 0 is not allowed"),
+            ("[64, 32]", "[]", "s, line 31, arrivals.output_tokens: no output level"),
+            ("[64, 32]", "[64, 1.5]", "s, line 31, arrivals.output_tokens: 1.5 is not a whole number"),
+            ("[64, 32]", "64", "s, line 31, arrivals.output_tokens: not a list of numbers"),
+            (
+                "[64, 32]",
+                "[64]\noutput_range = [1, 2]",
+                "s, line 32, arrivals.output_range: there are output_tokens too",
+            ),
+            ("[arrivals]", "[[arrivals]]", "s, line 25, arrivals: not a table"),
+            ("share = 0.25\n", "", "s, line 32, service.0.share: the key is missing"),
+            ("share = 0.25", "share = 0.5", "s, line 40, service.1.share: the shares leave nothing"),
+            ("share = 0.25", "share = 1.5", "s, line 33, service.0.share: 1.5 is absurdly large"),
+            ("\"opt-30b\"", "\"opt-31b\"", "s, line 35, service.0.model.preset: unknown preset 'opt-31b'"),
+            (
+                "opt-30b\"\n",
+                "opt-30b\"\nlayer = 1\n",
+                "s, line 36, service.0.model.layer: unknown key; the keys of [model]",
+            ),
+            (
+                "w8a16\"\n[[s",
+                "w4a16-gptq\"\n[[s",
+                "s, line 36, service.0.quantization.perplexity_increase: the key is missing",
+            ),
+            ("{ padding = \"longest\" }", "3", "s, line 41, service.1.batching: not a table"),
+            ("{ padding = \"longest\" }", "{ pad = 1 }", "s, line 41, service.1.batching.pad: unknown key"),
+            ("[service.model]\npreset = \"bloom-7.1b\"\n", "", "s, line 38, service.1.model: the table is missing"),
+        ] {
+            assert!(TRAFFIC.contains(from), "{from}");
+            let e = parse(&format!("{PAPER}{}", TRAFFIC.replacen(from, to, 1)), "s", None).unwrap_err().to_string();
+            assert!(e.starts_with(message), "{e}");
+        }
+        let e = parse(&format!("{PAPER}[service]\nshare = 0.1\n"), "s", None).unwrap_err().to_string();
+        assert!(e.starts_with("s, line 13, service: not an array of tables; write [[service]]"), "{e}");
+        let classes = "[[qos]]\nname = \"x\"\nshare = 1\n".repeat(65);
+        let e = parse(&format!("{PAPER}{classes}"), "s", None).unwrap_err().to_string();
+        assert!(e.starts_with("s, line 13, qos: 65 classes; give at most 64"), "{e}");
+        let e = parse(&format!("{PAPER}[[qos]]\nname = \"x\"\nshare = 0\n"), "s", None).unwrap_err().to_string();
+        assert!(e.starts_with("s, line 15, qos.0.share: no class has a weight"), "{e}");
     }
 
     #[test]

@@ -10,13 +10,19 @@ use super::{Assumption, Epoch, Model, Node, Padding, Quantization, Radio};
 type ModelRow = (&'static str, u32, u32, u32, u32, u32, u32, bool);
 
 /// Name, L, d_m, n_h, key-value heads, d_h, d_f, gated.
-const MODELS: [ModelRow; 6] = [
+const MODELS: [ModelRow; 12] = [
     ("bloom-3b", 30, 2560, 32, 32, 80, 10240, false),
     ("bloom-7.1b", 30, 4096, 32, 32, 128, 16384, false),
     ("opt-13b", 40, 5120, 40, 40, 128, 20480, false),
+    ("opt-30b", 48, 7168, 56, 56, 128, 28672, false),
+    ("opt-66b", 64, 9216, 72, 72, 128, 36864, false),
+    ("bloom-176b", 70, 14336, 112, 112, 128, 57344, false),
     ("llama-3.1-8b", 32, 4096, 32, 8, 128, 14336, true),
+    ("llama-3.1-70b", 80, 8192, 64, 8, 128, 28672, true),
     ("mistral-7b", 32, 4096, 32, 8, 128, 14336, true),
     ("qwen2.5-7b", 28, 3584, 28, 4, 128, 18944, true),
+    ("qwen2.5-32b", 64, 5120, 40, 8, 128, 27648, true),
+    ("qwen2.5-72b", 80, 8192, 64, 8, 128, 29568, true),
 ];
 
 /// Names of the model presets.

@@ -1,86 +1,226 @@
 //! Typed access to the tables of a TOML file: ranges, lines in every error, and no key left unread.
 
+use std::ops::Range;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Place, Result, quote};
-use crate::limits::Range;
+use crate::limits;
 
 pub(super) fn line_of(text: &str, offset: usize) -> u64 {
     1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count() as u64
 }
 
-pub(super) struct File<'t> {
+/// The name of the scenario that is there without a file.
+pub const EMBEDDED: &str = "the embedded scenario";
+
+/// Where a value stands: in the text of a file, or in an override.
+#[derive(Clone, Copy)]
+pub(super) struct Origin<'t> {
     pub(super) text: &'t str,
     pub(super) name: &'t str,
+    /// Key and value. Values of override i have the span that begins i + 1 bytes after the end of the text.
+    pub(super) overrides: &'t [(String, String)],
+}
+
+impl Origin<'_> {
+    /// The span of all that override `index` brings.
+    pub(super) fn span_of(&self, index: usize) -> Range<usize> {
+        let at = self.text.len() + 1 + index;
+        at..at + 1
+    }
+
+    /// Whether a span is that of an override, and of which key.
+    pub(super) fn overridden(&self, span: &Range<usize>) -> Option<&str> {
+        let index = span.start.checked_sub(self.text.len() + 1)?;
+        self.overrides.get(index).map(|(key, _)| key.as_str())
+    }
+
+    /// Nothing is wrong with the embedded scenario, whose lines nobody has seen: what is wrong was overridden, in the same
+    /// table if one was.
+    fn suspect(&self, field: &str) -> Option<&str> {
+        if self.name != EMBEDDED {
+            return None;
+        }
+        let table = |key: &str| key.rsplit_once('.').map_or_else(String::new, |(table, _)| table.to_string());
+        let keys = || self.overrides.iter().rev().map(|(key, _)| key.as_str());
+        keys().find(|key| table(key) == table(field)).or_else(|| keys().next())
+    }
+
+    pub(super) fn place(&self, span: Range<usize>, field: impl Into<String>) -> Place {
+        let field = field.into();
+        let Some(key) = self.overridden(&span).or_else(|| self.suspect(&field)) else {
+            return Place::line(self.name, line_of(self.text, span.start)).field(field);
+        };
+        let place = Place::file(format!("--set {}", quote_plainly(key)));
+        // The key says it all, unless the error is about another one of a table that the override made.
+        let within = key.strip_prefix(&field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        if within { place } else { place.field(field) }
+    }
+}
+
+/// Short and on one line, without quotes.
+pub(crate) fn quote_plainly(text: &str) -> String {
+    quote(text.as_bytes()).trim_matches('\'').to_string()
+}
+
+/// The keys of a table, and its tables, whose keys are those of the table of that name at the top.
+pub(super) struct Shape {
+    pub(super) name: &'static str,
+    /// Whether there may be many: `[[name]]`.
+    pub(super) many: bool,
+    pub(super) keys: &'static [&'static str],
+    pub(super) tables: &'static [&'static str],
+}
+
+impl Shape {
+    fn title(&self) -> String {
+        if self.many { format!("[[{}]]", self.name) } else { format!("[{}]", self.name) }
+    }
+}
+
+pub(super) struct File<'t> {
+    pub(super) origin: Origin<'t>,
     pub(super) root: &'t DeTable<'t>,
 }
 
 impl<'t> File<'t> {
-    pub(super) fn optional(&self, name: &'static str) -> Result<Option<Table<'t>>> {
-        let Some(value) = self.root.get(name) else { return Ok(None) };
-        let line = line_of(self.text, value.span().start);
-        let Some(map) = value.get_ref().as_table() else {
-            let place = Place::line(self.name, line).field(name);
-            return Err(place.error("not a table", format!("write [{name}] and its keys below")));
-        };
-        Ok(Some(Table { text: self.text, file: self.name, name, line, map }))
+    pub(super) fn optional(&self, name: &str) -> Result<Option<Table<'t>>> {
+        self.root.get(name).map(|value| Table::new(self.origin, name.to_string(), value)).transpose()
     }
 
-    /// Refuses tables and keys that are not in `tables`.
-    pub(super) fn check_keys(&self, tables: &[(&str, &[&str])]) -> Result<()> {
-        let place = |span: std::ops::Range<usize>, field: String| {
-            Place::line(self.name, line_of(self.text, span.start)).field(field)
+    /// The tables of an array, in order; none without it.
+    pub(super) fn many(&self, name: &str) -> Result<Vec<Table<'t>>> {
+        let Some(value) = self.root.get(name) else { return Ok(Vec::new()) };
+        let Some(items) = value.get_ref().as_array() else {
+            let place = self.origin.place(value.span(), name);
+            return Err(place.error("not an array of tables", format!("write [[{name}]] and its keys below")));
         };
+        (0..).zip(items).map(|(at, item)| Table::new(self.origin, format!("{name}.{at}"), item)).collect()
+    }
+
+    /// Refuses tables and keys that are not in `shapes`.
+    pub(super) fn check_keys(&self, shapes: &[Shape]) -> Result<()> {
         for (key, value) in self.root {
             let name = key.get_ref().as_ref();
-            let Some(&(_, keys)) = tables.iter().find(|(table, _)| *table == name) else {
-                let names: Vec<&str> = tables.iter().map(|(table, _)| *table).collect();
+            let Some(shape) = shapes.iter().find(|shape| shape.name == name) else {
+                let names: Vec<&str> = shapes.iter().map(|shape| shape.name).collect();
                 let remedy = format!("the tables are {}", names.join(", "));
-                return Err(place(key.span(), quote(name.as_bytes())).error("unknown table", remedy));
+                let field = match self.origin.overridden(&key.span()) {
+                    Some(_) => name.to_string(),
+                    None => quote(name.as_bytes()),
+                };
+                return Err(self.origin.place(key.span(), field).error("unknown table", remedy));
             };
-            for (key, _) in value.get_ref().as_table().into_iter().flatten() {
-                if !keys.contains(&key.get_ref().as_ref()) {
-                    let field = format!("{name}.{}", key.get_ref().escape_debug());
-                    let remedy = format!("the keys of [{name}] are {}", keys.join(", "));
-                    return Err(place(key.span(), field).error("unknown key", remedy));
+            match value.get_ref().as_array() {
+                Some(items) if shape.many => {
+                    for (at, item) in items.iter().enumerate() {
+                        self.check_table(&format!("{name}.{at}"), shape, item, shapes)?;
+                    }
                 }
+                _ => self.check_table(name, shape, value, shapes)?,
             }
         }
         Ok(())
     }
 
-    pub(super) fn table(&self, name: &'static str) -> Result<Table<'t>> {
+    fn check_table(&self, name: &str, shape: &Shape, value: &Spanned<DeValue<'_>>, shapes: &[Shape]) -> Result<()> {
+        // What is no table is refused when it is read.
+        for (key, value) in value.get_ref().as_table().into_iter().flatten() {
+            let known = key.get_ref().as_ref();
+            let field = format!("{name}.{}", known.escape_debug());
+            if shape.tables.contains(&known) {
+                for inner in shapes.iter().filter(|inner| inner.name == known) {
+                    self.check_table(&field, inner, value, shapes)?;
+                }
+            } else if !shape.keys.contains(&known) {
+                let all = [shape.keys, shape.tables].concat().join(", ");
+                let remedy = format!("the keys of {} are {all}", shape.title());
+                return Err(self.origin.place(key.span(), field).error("unknown key", remedy));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn table(&self, name: &str) -> Result<Table<'t>> {
         self.optional(name)?.ok_or_else(|| {
             let problem = format!("the table [{name}] is missing");
-            Place::file(self.name).error(problem, format!("add [{name}] with its keys or a preset"))
+            Place::file(self.origin.name).error(problem, format!("add [{name}] with its keys or a preset"))
         })
+    }
+
+    /// An error of [`Scenario::check`](super::Scenario::check) at the line of its key, or of the table around it.
+    pub(super) fn locate(&self, error: Error) -> Error {
+        let Error::Input { place: Place { source, line: None, field: Some(field) }, problem, remedy } = error else {
+            return error;
+        };
+        if source != "scenario" {
+            return Place { source, line: None, field: Some(field) }.error(problem, remedy);
+        }
+        let mut parts = field.split('.');
+        let mut deepest = parts.next().and_then(|part| self.root.get(part));
+        for part in parts {
+            let inner = deepest.and_then(|value| match value.get_ref() {
+                DeValue::Table(table) => table.get(part),
+                DeValue::Array(items) => items.get(part.parse::<usize>().ok()?),
+                _ => None,
+            });
+            deepest = inner.or(deepest);
+        }
+        let place = match deepest {
+            Some(value) => self.origin.place(value.span(), field),
+            None => Place::file(self.origin.name).field(field),
+        };
+        place.error(problem, remedy)
     }
 }
 
 /// One table.
 pub(super) struct Table<'t> {
-    text: &'t str,
-    file: &'t str,
-    name: &'static str,
-    line: u64,
+    origin: Origin<'t>,
+    name: String,
+    span: Range<usize>,
     map: &'t DeTable<'t>,
 }
 
 impl<'t> Table<'t> {
+    fn new(origin: Origin<'t>, name: String, value: &'t Spanned<DeValue<'t>>) -> Result<Self> {
+        let span = value.span();
+        let Some(map) = value.get_ref().as_table() else {
+            let remedy = format!("write [{name}] and its keys below");
+            return Err(origin.place(span, name).error("not a table", remedy));
+        };
+        Ok(Table { origin, name, span, map })
+    }
+
+    /// A table of this table.
+    pub(super) fn optional(&self, name: &str) -> Result<Option<Table<'t>>> {
+        self.get(name).map(|value| Table::new(self.origin, format!("{}.{name}", self.name), value)).transpose()
+    }
+
+    pub(super) fn table(&self, name: &str) -> Result<Table<'t>> {
+        self.optional(name)?
+            .ok_or_else(|| self.place_of(name).error("the table is missing", "add it with its keys or a preset"))
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
     fn get(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.map.get(key)
     }
 
     fn place(&self, value: &Spanned<DeValue<'_>>, key: &str) -> Place {
-        Place::line(self.file, line_of(self.text, value.span().start)).field(format!("{}.{key}", self.name))
+        self.origin.place(value.span(), format!("{}.{key}", self.name))
     }
 
     /// The place of a key, or of the table that lacks it.
     pub(super) fn place_of(&self, key: &str) -> Place {
         match self.map.get(key) {
             Some(value) => self.place(value, key),
-            None => Place::line(self.file, self.line).field(format!("{}.{key}", self.name)),
+            None => self.origin.place(self.span.clone(), format!("{}.{key}", self.name)),
         }
     }
 
@@ -102,7 +242,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    pub(super) fn number(&self, key: &'static str, range: &Range) -> Result<Option<f64>> {
+    pub(super) fn number(&self, key: &'static str, range: &limits::Range) -> Result<Option<f64>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let number =
             number_of(value).ok_or_else(|| self.place(value, key).error(not_a_number(value), range.remedy()))?;
@@ -110,7 +250,7 @@ impl<'t> Table<'t> {
         Ok(Some(number))
     }
 
-    pub(super) fn pair(&self, key: &'static str, range: &Range) -> Result<Option<(f64, f64)>> {
+    pub(super) fn pair(&self, key: &'static str, range: &limits::Range) -> Result<Option<(f64, f64)>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let remedy = || format!("give [lowest, highest]; {}", range.remedy());
         let items = value.get_ref().as_array();
@@ -129,6 +269,21 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// A list of whole numbers.
+    pub(super) fn wholes(&self, key: &'static str, range: &limits::Range) -> Result<Option<Vec<u32>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let items = value.get_ref().as_array();
+        let Some(numbers) = items.and_then(|items| items.iter().map(number_of).collect::<Option<Vec<f64>>>()) else {
+            let remedy = format!("give a list such as [128, 256, 512]; {}", range.remedy());
+            return Err(self.place(value, key).error("not a list of numbers", remedy));
+        };
+        let whole = |number: f64| {
+            range.check(number, || self.place(value, key))?;
+            whole(number, range, || self.place(value, key))
+        };
+        numbers.into_iter().map(whole).collect::<Result<_>>().map(Some)
+    }
+
     pub(super) fn boolean(&self, key: &'static str) -> Result<Option<bool>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.get_ref().as_bool() {
@@ -139,32 +294,36 @@ impl<'t> Table<'t> {
         }
     }
 
-    pub(super) fn whole(&self, key: &'static str, range: &Range) -> Result<Option<u32>> {
+    pub(super) fn whole(&self, key: &'static str, range: &limits::Range) -> Result<Option<u32>> {
         let Some(number) = self.number(key, range)? else { return Ok(None) };
-        // The ranges of whole numbers end far below 2³².
-        if number.fract() == 0.0 {
-            return Ok(Some(number as u32));
-        }
-        Err(self.place_of(key).error(format!("{number} is not a whole number"), range.remedy()))
+        whole(number, range, || self.place_of(key)).map(Some)
     }
 
     pub(super) fn missing(&self, key: &str, remedy: &str) -> Error {
         self.place_of(key).error("the key is missing", remedy)
     }
 
-    pub(super) fn required(&self, key: &'static str, range: &Range, preset: Option<f64>) -> Result<f64> {
+    pub(super) fn required(&self, key: &'static str, range: &limits::Range, preset: Option<f64>) -> Result<f64> {
         match self.number(key, range)?.or(preset) {
             Some(number) => Ok(number),
             None => Err(self.missing(key, &range.remedy())),
         }
     }
 
-    pub(super) fn required_whole(&self, key: &'static str, range: &Range, preset: Option<u32>) -> Result<u32> {
+    pub(super) fn required_whole(&self, key: &'static str, range: &limits::Range, preset: Option<u32>) -> Result<u32> {
         match self.whole(key, range)?.or(preset) {
             Some(number) => Ok(number),
             None => Err(self.missing(key, &range.remedy())),
         }
     }
+}
+
+/// A number in a range of whole numbers, all of which end far below 2³².
+fn whole(number: f64, range: &limits::Range, place: impl FnOnce() -> Place) -> Result<u32> {
+    if number.fract() == 0.0 {
+        return Ok(number as u32);
+    }
+    Err(place().error(format!("{number} is not a whole number"), range.remedy()))
 }
 
 fn kind(value: &Spanned<DeValue<'_>>) -> &'static str {
@@ -178,7 +337,8 @@ fn not_a_number(value: &Spanned<DeValue<'_>>) -> String {
     }
 }
 
-fn number_of(value: &Spanned<DeValue<'_>>) -> Option<f64> {
+/// A number, in any of the ways in which TOML writes them.
+pub(super) fn number_of(value: &Spanned<DeValue<'_>>) -> Option<f64> {
     match value.get_ref() {
         DeValue::Float(float) => float.as_str().parse().ok(),
         DeValue::Integer(int) if int.radix() == 10 => int.as_str().parse().ok(),

@@ -1,8 +1,10 @@
 //! Requests: what users ask for, before any model or node is known.
 //!
 //! In: files (`source`: the CSV contract and three public trace formats) or [`Requests::push`]. Out: [`Requests`], one
-//! validated row per request in arrival order. What a trace lacks is synthesised by [`synthesis`].
+//! validated row per request in arrival order. What a trace lacks is synthesised by [`synthesis`]; [`arrivals`] are
+//! requests over time.
 
+pub mod arrivals;
 #[cfg(feature = "files")]
 pub mod csv;
 mod ids;
@@ -101,11 +103,7 @@ impl Requests {
 
     /// [`Requests::push`] for a reader that knows the line.
     pub(crate) fn push_at(&mut self, id: &str, request: Request, place: impl Fn() -> Place) -> Result<()> {
-        if id.is_empty() || id.len() > limits::MAX_ID_BYTES || id.chars().any(char::is_control) {
-            let problem = format!("the id {} cannot be used", crate::error::quote(id.as_bytes()));
-            let remedy = format!("give 1 to {} bytes without control characters", limits::MAX_ID_BYTES);
-            return Err(place().field("id").error(problem, remedy));
-        }
+        check_name("id", id, || place().field("id"))?;
         request.check(&place)?;
         if self.rows.len() == limits::MAX_REQUESTS {
             let remedy = format!("give at most {} requests", limits::MAX_REQUESTS);
@@ -169,10 +167,24 @@ impl Requests {
 
     /// The row numbers in the order in which the requests arrived: longest wait first, ties in file order.
     pub fn arrival_order(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.rows.len() as u32).collect();
-        order.sort_by(|&a, &b| self.rows[b as usize].waited_s.total_cmp(&self.rows[a as usize].waited_s));
-        order
+        arrival_order(&self.rows)
     }
+}
+
+/// See [`Requests::arrival_order`].
+pub(crate) fn arrival_order(rows: &[Request]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+    order.sort_by(|&a, &b| rows[b as usize].waited_s.total_cmp(&rows[a as usize].waited_s));
+    order
+}
+
+/// Whether a text can stand in a line of a report. `what` says what it is the name of.
+pub(crate) fn check_name(what: &str, name: &str, place: impl FnOnce() -> Place) -> Result<()> {
+    if !name.is_empty() && name.len() <= limits::MAX_ID_BYTES && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let problem = format!("the {what} {} cannot be used", crate::error::quote(name.as_bytes()));
+    Err(place().error(problem, format!("give 1 to {} bytes without control characters", limits::MAX_ID_BYTES)))
 }
 
 /// Output lengths N_1 < N_2 < … that requests are rounded up to.

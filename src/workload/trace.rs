@@ -11,10 +11,11 @@
 
 use std::io::BufRead;
 
+use super::arrivals::Recording;
 use super::csv::{parse_number, parse_tokens};
 use super::record::{Records, column, read_line};
 use super::synthesis::{RowRng, Synthesis};
-use super::{Request, Requests};
+use super::{OutputLevels, Request, Requests};
 use crate::error::{Error, Place, Result, quote};
 use crate::files::read::not_utf8;
 use crate::limits::{self, Range};
@@ -263,6 +264,33 @@ impl Trace {
         Window { from_s, to_s: from_s + epoch_s, rows: (first, first + best.1) }
     }
 
+    /// Rounds every output length up to the next level.
+    ///
+    /// # Errors
+    /// A request longer than the largest level.
+    pub fn round_outputs_up(&mut self, levels: &OutputLevels) -> Result<()> {
+        for (row, tokens) in self.output_tokens.iter_mut().enumerate() {
+            let Some(level) = levels.round_up(*tokens) else {
+                let place = Place::file(format!("row {} of the trace", row + 1)).field("output_tokens");
+                let problem = format!("{tokens} output tokens are more than the largest level");
+                return Err(place.error(problem, format!("add a level of at least {tokens}")));
+            };
+            *tokens = level;
+        }
+        Ok(())
+    }
+
+    /// The trace as arrivals to replay; see [`Recording::new`].
+    ///
+    /// # Errors
+    /// Those of [`Recording::new`].
+    pub fn recording(&self, time_compression: f64, merged_cells: u32) -> Result<Recording> {
+        let rows = self.arrived_ns.iter().zip(self.prompt_tokens.iter().zip(&self.output_tokens));
+        // Times count from the first arrival and do not go back.
+        let rows = rows.map(|(&at, (&prompt, &output))| (at.unsigned_abs(), prompt, output));
+        Recording::new(rows, time_compression, merged_cells)
+    }
+
     /// The requests of a window, waiting since they arrived, everything else from `synthesis`. Ids are row numbers of
     /// the trace, from 1.
     ///
@@ -274,7 +302,9 @@ impl Trace {
         for row in window.rows.0..window.rows.1 {
             let (arrived_s, prompt, output) = self.row(row);
             let waited_s = (window.to_s - arrived_s).max(0.0);
-            let request: Request = synthesis.request(prompt, output, waited_s, &rng.next_row());
+            let draws = rng.next_row();
+            let class = synthesis.class(arrived_s, &draws);
+            let request: Request = synthesis.request_of(class, prompt, output, waited_s, &draws);
             requests.push(&(row + 1).to_string(), request)?;
         }
         Ok(requests)
@@ -337,5 +367,7 @@ mod tests {
         let waited: Vec<f64> = requests.rows().iter().map(|r| r.waited_s).collect();
         assert_eq!(requests.ids().iter().collect::<Vec<_>>(), ["3", "4", "5"]);
         assert!(waited.iter().zip([2.0, 1.9, 0.1]).all(|(a, b)| (a - b).abs() < 1e-9), "{waited:?}");
+        let recording = t.recording(2.0, 3).unwrap();
+        assert_eq!((recording.len(), recording.duration_ns()), (21, 4_375_000_000));
     }
 }

@@ -153,6 +153,31 @@ fn every_table_and_key_of_the_scenario_is_needed_or_has_a_default() {
     }
 }
 
+/// An epoch is solved for one model.
+#[test]
+fn a_scenario_of_several_models_is_refused_by_its_name() {
+    let folder = Folder::with_epoch();
+    let solution =
+        folder.ok(&["solve", "--scenario", "scenario.toml", "--requests", "requests.csv", "--format", "json"]);
+    folder.write("solution.json", solution);
+    folder.write("broken.json", "{}");
+    let service =
+        "[[service]]\nshare = 0.5\n[service.model]\npreset = \"opt-13b\"\n[service.quantization]\npreset = \"fp16\"\n";
+    folder.write("scenario.toml", format!("{SCENARIO}{service}"));
+    let epoch = ["--scenario", "scenario.toml", "--requests", "requests.csv"];
+    let verbs: [&[&str]; 5] = [
+        &["solve"],
+        &["explain"],
+        &["export", "--format", "lp"],
+        &["verify", "--solution", "solution.json"],
+        &["verify", "--solution", "broken.json"],
+    ];
+    for verb in verbs {
+        let message = folder.refused(&[verb, &epoch].concat());
+        assert!(message.contains("scenario.toml, service: several models share this node"), "{message}");
+    }
+}
+
 #[test]
 fn mistakes_in_the_scenario_are_named() {
     let folder = Folder::with_epoch();

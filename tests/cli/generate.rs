@@ -14,13 +14,13 @@ fn bytes_are_pinned() {
         (
             &["generate", "paper", "--requests", "50", "--seed", "7", "--max-wait", "0.5"],
             0x97dc_9a00_2ea2_82bd,
-            0x4134_45cc_ecee_d06d,
+            0xc83f_ede5_a26c_66af,
         ),
-        (&["generate", "binding", "--requests", "50", "--seed", "7"], 0x8530_e26f_bf34_73f7, 0x1a28_08fb_b470_389e),
+        (&["generate", "binding", "--requests", "50", "--seed", "7"], 0x8530_e26f_bf34_73f7, 0xebdf_c30f_62e3_249c),
         (
             &["generate", "binding", "--requests", "50", "--continuous", "--padding", "longest", "--tightness", "0.6"],
             0xc7e4_3140_a95f_f139,
-            0x4271_44a5_ffa9_44fa,
+            0x136d_8cac_765b_f461,
         ),
     ];
     for (args, requests, scenario) in cases {
