@@ -36,6 +36,9 @@ pub enum Method {
         /// Whether branches that cannot reach z are skipped.
         prune: bool,
     },
+    /// The batch of [`Method::Algorithm1`], without what provably holds none: sizes above the bound that the flat method
+    /// proves, and whatever its prices rule out. Called optimal where that bound proves it, too.
+    Algorithm1FromBound,
     /// Every batch; for small instances.
     BruteForce,
     /// Static batching (StB), of this size or of the worst-case size.
@@ -55,10 +58,11 @@ pub enum Method {
 
 impl Method {
     /// Every method, with default options.
-    pub const ALL: [Method; 9] = [
+    pub const ALL: [Method; 10] = [
         Method::Flat,
         Method::Algorithm1 { prune: true },
         Method::Algorithm1 { prune: false },
+        Method::Algorithm1FromBound,
         Method::BruteForce,
         Method::Static { batch_size: None },
         Method::NoBatching,
@@ -73,6 +77,7 @@ impl Method {
             Method::Flat => "flat",
             Method::Algorithm1 { prune: true } => "dftsp",
             Method::Algorithm1 { prune: false } => "dftsp-unpruned",
+            Method::Algorithm1FromBound => "dftsp-from-bound",
             Method::BruteForce => "brute-force",
             Method::Static { .. } => "static",
             Method::NoBatching => "none",
@@ -243,12 +248,12 @@ impl Solver {
     }
 
     fn search(&self, instance: &Instance, told: &mut Option<Told>, pool: Option<&ThreadPool>) -> Solution {
-        let clock = &mut Clock::start(&self.limits);
+        let clock = &mut Clock::counting(&self.limits);
         match self.method {
             Method::Flat => {
                 let mut ws = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
                 let mut solve = |backend: &dyn Backend, told: &mut Option<Told>| {
-                    let clock = &mut clock.clone();
+                    let clock = &mut clock.uncounted();
                     let run = &mut Run { clock, ws: &mut ws, backend, memory: self.limits.memory, told: told.take() };
                     let solution = flat::solve(instance, run);
                     *told = run.told.take();
@@ -259,8 +264,9 @@ impl Solver {
                 or_first_fit(instance, solution)
             }
             Method::Algorithm1 { prune } => {
+                let clock = if prune { clock } else { &mut clock.uncounted() };
                 let solve = |backend: &dyn Backend| {
-                    let search = |ranked: &Ranked, size, clock: &mut Clock| {
+                    let search = |_: &Instance, ranked: &Ranked, size, clock: &mut Clock| {
                         algorithm1::search(ranked, size, prune, backend, clock)
                     };
                     exhaustive(instance, &mut clock.clone(), search)
@@ -270,7 +276,14 @@ impl Solver {
                 }
                 or_greedy(instance, self.choose(pool, solve))
             }
-            Method::BruteForce => or_greedy(instance, exhaustive(instance, clock, brute_force::search)),
+            Method::Algorithm1FromBound => {
+                or_greedy(instance, exhaustive(instance, clock, algorithm1::from_bound::search))
+            }
+            Method::BruteForce => {
+                let search =
+                    |_: &Instance, ranked: &Ranked, size, clock: &mut Clock| brute_force::search(ranked, size, clock);
+                or_greedy(instance, exhaustive(instance, clock, search))
+            }
             Method::Static { batch_size } => bounded(instance, baseline::static_batch(instance, batch_size)),
             Method::NoBatching => bounded(instance, baseline::no_batching(instance)),
             Method::FirstCome => bounded(instance, baseline::first_come(instance)),
@@ -326,7 +339,7 @@ fn or_first_fit(instance: &Instance, found: Solution) -> Solution {
     Solution { rows: baseline::greedy(instance, &first), ..found }
 }
 
-/// What a search found; or, where the time limit stopped it, a greedy batch if that is larger. Algorithm 1 finds
+/// What a search found; or, where a limit stopped it, a greedy batch if that is larger. Algorithm 1 finds
 /// nothing before it finds everything, and a scheduler that is out of time still has to schedule.
 fn or_greedy(instance: &Instance, found: Solution) -> Solution {
     if !found.work.stopped {

@@ -21,6 +21,7 @@ fn exact(channel: Channel) -> Vec<Method> {
     let mut solvers = vec![Method::Flat, Method::BruteForce];
     if channel == Channel::Shared {
         solvers.push(Method::Algorithm1 { prune: true });
+        solvers.push(Method::Algorithm1FromBound);
     }
     solvers
 }
@@ -144,6 +145,41 @@ fn pruning_changes_the_nodes_of_algorithm_1_and_nothing_else() {
     assert!(saved > 0);
 }
 
+/// The batch, not only its size: what is skipped holds no path.
+#[test]
+fn algorithm_1_from_the_bound_finds_the_same_batch() {
+    let same = |instance: &Instance, what: &dyn std::fmt::Debug| {
+        let verbatim = Solver::new(Method::Algorithm1 { prune: true }).solve(instance);
+        let skipping = Solver::new(Method::Algorithm1FromBound).solve(instance);
+        assert_eq!(skipping.rows, verbatim.rows, "{what:?}");
+        assert!(skipping.certificate.bound <= verbatim.certificate.bound && !skipping.work.stopped, "{what:?}");
+        let proof = verify::proof::check(instance, &skipping.certificate, None, |_, _| Ok(()));
+        assert_eq!(proof, Ok(()), "{what:?}");
+        verbatim.rows.len()
+    };
+    let mut sizes = 0;
+    for seed in 0..12_000 {
+        let rng = &mut Rng::new(5_000_000 + seed);
+        let channel = rng.pick(&[Channel::Shared, Channel::Fading]);
+        sizes += same(&random_instance(rng, 13, channel), &seed);
+        let padding = rng.pick(&[Padding::Fixed(400), Padding::None, Padding::Longest]);
+        sizes += same(&epoch(rng, 12, padding), &(seed, padding));
+    }
+    assert!(sizes > 24_000, "the instances are too scarce to test anything: {sizes}");
+    for (seed, channel) in (1..=15).flat_map(|seed| [(seed, ChannelModel::Shared), (seed, ChannelModel::Rayleigh)]) {
+        for padding in [Padding::Fixed(512), Padding::Longest, Padding::None] {
+            for family in [Family::Paper, Family::Binding] {
+                // Without a fixed padding there are three times as many groups.
+                let requests = if padding == Padding::Fixed(512) { 50 } else { 14 };
+                let spec = Spec { requests, seed, channel, padding, ..Spec::new(family) };
+                let generator = Generator::new(spec.clone()).unwrap();
+                let problem = Problem::new(generator.scenario(), &generator.requests().unwrap()).unwrap();
+                same(&problem.instance, &spec);
+            }
+        }
+    }
+}
+
 /// From physics to verified outcome, for all paddings.
 #[test]
 fn outcomes_of_random_epochs_verify() {
@@ -160,6 +196,7 @@ fn outcomes_of_random_epochs_verify() {
             Method::Flat,
             Method::BruteForce,
             Method::Algorithm1 { prune: true },
+            Method::Algorithm1FromBound,
             Method::FirstCome,
             Method::Static { batch_size: None },
         ] {

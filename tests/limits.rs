@@ -22,9 +22,14 @@ fn instance(requests: u64, padding: Padding, lengths: Lengths) -> Instance {
 
 /// Whatever stopped it: a feasible batch, and a bound that the checker accepts.
 fn check(instance: &Instance, solution: &Solution) {
+    assert_eq!(solution.work.stopped, solution.status() != Status::Optimal);
+    check_proof(instance, solution);
+}
+
+/// The same of a method that may stop with a batch that a bound proves, or end without a proof.
+fn check_proof(instance: &Instance, solution: &Solution) {
     assert!(instance.is_feasible(&solution.rows));
     assert!(solution.certificate.bound >= solution.rows.len() as u64);
-    assert_eq!(solution.work.stopped, solution.status() != Status::Optimal);
     let proof = proof::check(instance, &solution.certificate, None, |_, _| Ok(()));
     assert_eq!(proof, Ok(()));
 }
@@ -126,6 +131,37 @@ fn a_memory_limit_ends_the_search_and_not_the_program() {
         check(&instance, &solution);
         assert_eq!(solution.status() == Status::Optimal, optimal, "{memory}");
         assert!(!optimal || solution.rows == optimum.rows);
+    }
+}
+
+/// Unlike a time limit, it gives the same each time; and a batch as good as greedy ones.
+#[test]
+fn a_limit_on_nodes_is_kept_and_repeatable() {
+    for padding in [Padding::Fixed(512), Padding::Longest] {
+        let instance = instance(200, padding, Lengths::paper());
+        for method in [Method::Algorithm1 { prune: true }, Method::Algorithm1FromBound, Method::BruteForce] {
+            for nodes in [0, 1, 1_000, 1_024, 100_001] {
+                let solver = Solver::new(method).limits(Limits { nodes: Some(nodes), ..Limits::NONE });
+                let solution = solver.solve(&instance);
+                check_proof(&instance, &solution);
+                assert!(!solution.rows.is_empty());
+                // From the bound, few nodes may be enough, and the flat method's are not limited.
+                if method != Method::Algorithm1FromBound {
+                    assert!(solution.work.stopped);
+                    assert_eq!(solution.work.nodes, nodes, "{method} {padding:?}");
+                }
+                assert_eq!(solution, solver.solve(&instance));
+            }
+        }
+        // Enough for all.
+        let few = Solver::new(Method::Algorithm1FromBound).limits(Limits { nodes: Some(1 << 40), ..Limits::NONE });
+        assert_eq!(few.solve(&instance), Solver::new(Method::Algorithm1FromBound).solve(&instance));
+    }
+    // Not looked at by these.
+    let small = instance(12, Padding::Fixed(512), Lengths::paper());
+    for method in [Method::Flat, Method::Algorithm1 { prune: false }] {
+        let limited = Solver::new(method).limits(Limits { nodes: Some(0), ..Limits::NONE });
+        assert_eq!(limited.solve(&small), Solver::new(method).solve(&small));
     }
 }
 

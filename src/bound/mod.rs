@@ -84,19 +84,24 @@ impl Multipliers {
 
     /// UB_λ(d) for every run end d, rounded down and at most d, in the order of [`Ranked::run_ends`].
     pub fn bounds(&self, ranked: &Ranked) -> Vec<u64> {
+        let capped = |(&d, bound): (&u32, u128)| (bound >> self.one_bits).min(u128::from(d)) as u64;
+        ranked.run_ends().iter().zip(self.exact_bounds(ranked)).map(capped).collect()
+    }
+
+    /// UB_λ(d) for every run end d, over 2^one_bits.
+    pub(crate) fn exact_bounds(&self, ranked: &Ranked) -> impl Iterator<Item = u128> {
         let one = self.one();
         let fixed: u128 =
             (0..COMPUTE).map(|r| u128::from(self.lambda[r]) * u128::from(ranked.fixed_capacities()[r])).sum();
         let (mut gained, mut rank) = (0u128, 0);
-        let bound = |&d: &u32| {
+        ranked.run_ends().iter().map(move |&d| {
             while rank < d as usize {
                 gained += one.saturating_sub(self.price(&ranked.cost(rank)));
                 rank += 1;
             }
             let deadline = u128::from(self.lambda[COMPUTE]) * u128::from(ranked.budget(d as usize - 1));
-            ((fixed + deadline + gained) >> self.one_bits).min(u128::from(d)) as u64
-        };
-        ranked.run_ends().iter().map(bound).collect()
+            fixed + deadline + gained
+        })
     }
 }
 

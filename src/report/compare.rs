@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::number::{grouped, milliseconds};
 use super::{devices, table};
 use crate::compare::{Comparison, Crossover, Figure, Kind, Row};
 use crate::device::Choice;
@@ -104,21 +105,6 @@ fn instances(row: &Row) -> String {
     }
 }
 
-/// Seconds as milliseconds with three digits or so.
-fn milliseconds(seconds: f64) -> String {
-    let ms = seconds * 1e3;
-    let decimals = if ms >= 100.0 {
-        0
-    } else if ms >= 10.0 {
-        1
-    } else if ms >= 1.0 {
-        2
-    } else {
-        3
-    };
-    format!("{ms:.decimals$} ms")
-}
-
 fn throughput(c: &Comparison, row: &Row, figure: &Figure) -> String {
     let (rate, unit) = (row.count() as f64 / figure.median(), row.kind.unit());
     let rate = if rate >= 1e6 {
@@ -136,19 +122,6 @@ fn throughput(c: &Comparison, row: &Row, figure: &Figure) -> String {
 fn of_peak(c: &Comparison, row: &Row, figure: &Figure) -> Option<f64> {
     let peak = devices::usable(&c.found).ok()?.bandwidth;
     (figure.on_device > 0 && peak > 0).then_some(row.bandwidth(figure)? / peak as f64)
-}
-
-/// "1,234,567".
-pub(super) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// A line for each set of instances and setting.
@@ -312,7 +285,7 @@ pub fn to_svg(c: &Comparison, caption: &[String]) -> super::plot::Result<String>
         let point = |row: &Row| Some((row.requests as f64, row.figures.get(at)?.median() * 1e3));
         let mut points: Vec<(f64, f64)> = rows.filter_map(point).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Series { label: c.plan.settings[at].name(), points }
+        Series { label: c.plan.settings[at].name(), points, ..Series::default() }
     };
     let panel = |kind: Kind| Panel {
         title: match kind {
@@ -324,13 +297,14 @@ pub fn to_svg(c: &Comparison, caption: &[String]) -> super::plot::Result<String>
         }
         .to_string(),
         series: (0..c.plan.settings.len()).map(|at| series(kind, at)).collect(),
+        ..Panel::default()
     };
     let kinds = c.plan.kinds.iter().filter(|kind| kind.is_solved_by_size());
     Plot {
         title: "Time to a proven optimum".to_string(),
         caption: [vec![about(c)], about_device(c).into_iter().collect(), caption.to_vec()].concat(),
-        x: Axis { label: "requests".to_string(), log: true },
-        y: Axis { label: "time, ms".to_string(), log: true },
+        x: Axis { label: "requests".to_string(), log: true, ..Axis::default() },
+        y: Axis { label: "time, ms".to_string(), log: true, ..Axis::default() },
         panels: kinds.map(|&kind| panel(kind)).collect(),
     }
     .to_svg()
@@ -384,11 +358,5 @@ mod tests {
         assert_eq!(json["agrees"], true);
         assert_eq!(json["rows"][2]["settings"][1]["unit"], "cells");
         assert_eq!(json["rows"][0]["settings"][0]["samples"].as_array().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([1e-5, 0.0015, 0.0155, 1.5].map(milliseconds), ["0.010 ms", "1.50 ms", "15.5 ms", "1500 ms"]);
     }
 }

@@ -20,9 +20,13 @@ pub fn search(ranked: &Ranked, incumbent: u64, clock: &mut Clock) -> Found {
     let used_compute = |left: &Left| u64::MAX - left.0[COMPUTE];
     // Ranks below `at` are decided; `batch` holds those taken.
     let mut at = 0;
+    let mut over = clock.look();
     loop {
-        found.work.nodes += 1;
-        if clock.tick() {
+        if !over {
+            found.work.nodes += 1;
+            over = clock.tick();
+        }
+        if over {
             found.complete = false;
             found.work.stopped = true;
             return found;

@@ -14,13 +14,17 @@ pub struct Limits {
     pub time: Option<Duration>,
     /// Bytes that the search may hold besides the instance; none if not given.
     pub memory: Option<u64>,
+    /// Nodes of the search tree; none if not given. What comes of it is the same on every machine, unlike what comes of
+    /// a time limit. Kept by the methods that walk one tree after the other: Algorithm 1 with pruning, also from the
+    /// bound, and brute force. The flat method and the tree without pruning do not look at it.
+    pub nodes: Option<u64>,
     /// A switch that another thread may throw.
     pub cancel: Option<Cancel>,
 }
 
 impl Limits {
     /// No limit at all.
-    pub const NONE: Limits = Limits { time: None, memory: None, cancel: None };
+    pub const NONE: Limits = Limits { time: None, memory: None, nodes: None, cancel: None };
 
     /// Whether a search of bounded work, of a few milliseconds at most, needs no look at the clock.
     #[cfg(feature = "cuda")]
@@ -131,23 +135,66 @@ impl Told {
 pub(crate) struct Clock {
     end: Option<Instant>,
     cancel: Option<Cancel>,
+    /// Calls of [`Clock::tick`] until the next look.
     ticks: u32,
+    /// Nodes that are allowed after these; `None` for any number.
+    nodes: Option<u64>,
     expired: bool,
 }
 
+/// Calls of [`Clock::tick`] between two looks at the real clock.
+const LOOK: u32 = 1024;
+
 impl Clock {
-    /// Starts the clock of `limits`.
+    /// Starts the clock of `limits`, without the one on nodes.
     pub fn start(limits: &Limits) -> Self {
         // A limit beyond what the clock can count is no limit.
         let end = limits.time.and_then(|time| Instant::now().checked_add(time));
-        Clock { end, cancel: limits.cancel.clone(), ticks: 0, expired: false }
+        Clock { end, cancel: limits.cancel.clone(), ticks: LOOK, nodes: None, expired: false }
     }
 
-    /// Whether the time is over; looks at the real clock every 1,024 calls.
+    /// Starts the clock of `limits`, with the one on nodes: each call of [`Clock::tick`] is one.
+    pub fn counting(limits: &Limits) -> Self {
+        let expired = limits.nodes == Some(0);
+        let mut clock = Clock { nodes: limits.nodes, expired, ..Clock::start(limits) };
+        clock.wind();
+        clock
+    }
+
+    /// The same without its limit on nodes.
+    pub fn uncounted(&self) -> Clock {
+        // Nodes may have run out, time not: that is to be seen anew.
+        Clock { nodes: None, ticks: LOOK, expired: false, ..self.clone() }
+    }
+
+    /// Whether the time is over, or this node the last that is allowed; looks at the real clock every 1,024 calls.
     #[inline]
     pub fn tick(&mut self) -> bool {
-        self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks.is_multiple_of(1024) { self.look() } else { self.expired }
+        self.ticks -= 1;
+        if self.ticks == 0 { self.turn() } else { self.expired }
+    }
+
+    /// Counts what takes as long as so many nodes; whether they were the last that are allowed, or the time is over.
+    pub fn spend(&mut self, nodes: u64) -> bool {
+        if let Some(left) = &mut self.nodes {
+            *left = (*left + u64::from(self.ticks)).saturating_sub(nodes);
+            self.expired |= *left == 0;
+            self.wind();
+        }
+        self.look()
+    }
+
+    fn turn(&mut self) -> bool {
+        self.expired |= self.nodes == Some(0);
+        self.wind();
+        self.look()
+    }
+
+    /// Sets the next look, which is not after the last node.
+    fn wind(&mut self) {
+        let next = self.nodes.map_or(LOOK, |nodes| nodes.clamp(1, LOOK.into()) as u32);
+        self.nodes = self.nodes.map(|nodes| nodes.saturating_sub(next.into()));
+        self.ticks = next;
     }
 
     /// Whether the time is over, by the real clock.
@@ -179,5 +226,24 @@ impl Clock {
         self.expired
             || self.cancel.as_ref().is_some_and(Cancel::is_cancelled)
             || self.end.is_some_and(|end| Instant::now() >= end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_allows_so_many_nodes_and_no_more() {
+        for nodes in [0, 1, 2, 1023, 1024, 1025, 5000] {
+            let mut clock = Clock::counting(&Limits { nodes: Some(nodes), ..Limits::NONE });
+            assert_eq!(clock.look(), nodes == 0);
+            let ticks = (1u64..10_000).find(|_| clock.tick());
+            assert_eq!(ticks, Some(nodes.max(1)));
+            assert!(clock.tick() && clock.look() && clock.over());
+            assert!(!clock.uncounted().look());
+        }
+        let mut clock = Clock::counting(&Limits::NONE);
+        assert!((0..10_000).all(|_| !clock.tick()));
     }
 }

@@ -3,7 +3,7 @@
 //! In: an [`Instance`]. Out: a [`Solution`]. The parts:
 //! - `flat`: the exact solver for any instance, the default;
 //! - `lengths`: the same where batches are padded to their longest prompt;
-//! - `algorithm1`: the paper's DFTSP, verbatim;
+//! - `algorithm1`: the paper's DFTSP, verbatim; the same from a proven bound; and what it visits, counted;
 //! - `enumerate`: its tree without pruning, for many threads or a device;
 //! - `brute_force`: every batch, pruned by nothing but feasibility and size;
 //! - `leaf`: one subproblem (z, d): what is free in it, and the walk of its tree;
@@ -19,6 +19,7 @@ pub(crate) mod lengths;
 mod limits;
 pub(crate) mod prove;
 
+pub use algorithm1::{Visits, visits};
 pub use limits::{Cancel, Limits, Observer, Progress};
 pub(crate) use limits::{Clock, Told};
 
@@ -40,19 +41,19 @@ pub(crate) struct Found {
 
 /// Runs an exhaustive search of additive instances on any instance, and proves the result.
 ///
-/// `search` gets an additive instance and the size to beat. Where batches are padded to their longest prompt it runs
+/// `search` gets an additive instance, the same by rank, and the size to beat. Where batches are padded to their longest prompt it runs
 /// once per distinct prompt length, longest first, with the incumbent carried over.
 pub(crate) fn exhaustive(
     instance: &Instance,
     clock: &mut Clock,
-    search: impl Fn(&Ranked, u64, &mut Clock) -> Found,
+    search: impl Fn(&Instance, &Ranked, u64, &mut Clock) -> Found,
 ) -> Solution {
     let mut best: Vec<u32> = Vec::new();
     let mut work = Work::default();
     let mut complete = true;
     let run = |additive: &Instance, incumbent: u64, clock: &mut Clock| {
         let ranked = Ranked::new(additive);
-        let found = search(&ranked, incumbent, clock);
+        let found = search(additive, &ranked, incumbent, clock);
         let rows = found.batch.as_ref().map(|batch| original_rows(instance, additive, &ranked.rows(batch)));
         (found, rows)
     };

@@ -13,6 +13,16 @@
 //! cheapest-uplink requests need the least of every resource among all choices of v_k from the group, so some path is
 //! feasible if any batch of size z is. That holds where all users share one channel gain, the paper's assumption; under
 //! per-user fading it may fail, and the batch found is then feasible but perhaps not the largest.
+//!
+//! [`from_bound`] finds the same batch without what provably holds none; [`count`] counts what is visited on the way to
+//! it, pruned and unpruned, without visiting it.
+
+mod count;
+pub(crate) mod from_bound;
+
+use std::ops::RangeInclusive;
+
+pub use count::{Visits, visits};
 
 use super::enumerate::{End, Enumeration, paths};
 use super::{Clock, Found};
@@ -65,44 +75,72 @@ const FEW: u64 = if cfg!(test) { 16 } else { 1 << 10 };
 
 /// The first feasible path with more than `incumbent` requests; `complete` if it ran to its end and [`is_exact`].
 pub fn search(ranked: &Ranked, incumbent: u64, prune: bool, backend: &dyn Backend, clock: &mut Clock) -> Found {
+    let mut work = Work::default();
+    let walk = |tree: &Tree<'_>, _: usize, clock: &mut Clock, work: &mut Work| {
+        if prune || paths(tree.groups.iter().map(|group| group.members.len())) <= FEW {
+            tree.search(|_, _, _| false, clock, work)
+        } else {
+            tree.enumerate(backend, clock, work)
+        }
+    };
+    let sizes = incumbent as usize + 1..=ranked.len();
+    match descend(ranked, sizes, prune, |_, _| true, walk, clock, &mut work) {
+        None => {
+            work.stopped = true;
+            Found { batch: None, complete: false, work }
+        }
+        Some(first) => Found { batch: first.map(|first| first.batch), complete: is_exact(ranked), work },
+    }
+}
+
+/// Where Algorithm 1 ends.
+struct First {
+    d: usize,
+    /// How many of each group.
+    counts: Vec<usize>,
+    /// The ranks of these, ascending.
+    batch: Vec<u32>,
+}
+
+/// Goes through the subproblems (z, d) that are `open`, z in `sizes` from the largest down and d upwards, until `walk`
+/// finds a path in one. `None` if the clock ran out.
+fn descend(
+    ranked: &Ranked,
+    sizes: RangeInclusive<usize>,
+    prune: bool,
+    open: impl Fn(usize, usize) -> bool,
+    mut walk: impl FnMut(&Tree<'_>, usize, &mut Clock, &mut Work) -> Option<Option<Vec<usize>>>,
+    clock: &mut Clock,
+    work: &mut Work,
+) -> Option<Option<First>> {
     let (group_of, empty) = groups(ranked);
     let member = |rank: usize| (ranked.cost(rank)[0], ranked.cost(rank)[1], rank as u32);
     let mut by_uplink: Vec<(u64, u64, u32)> = (0..ranked.len()).map(member).collect();
     by_uplink.sort_unstable();
-    let mut work = Work::default();
-    for z in (incumbent as usize + 1..=ranked.len()).rev() {
-        // The groups of F_z; each further d adds one request.
-        let mut groups = empty.clone();
-        by_uplink.iter().filter(|m| (m.2 as usize) < z).for_each(|&m| groups[group_of[m.2 as usize]].push(m));
-        for d in z..=ranked.len() {
-            if d > z {
-                groups[group_of[d - 1]].insert(member(d - 1));
-            }
-            work.subproblems += 1;
-            let tree = Tree { groups: &groups, z, capacity: ranked.capacities(d), prune };
-            let found = if clock.look() {
-                None
-            } else if prune || paths(groups.iter().map(|group| group.members.len())) <= FEW {
-                tree.search(clock, &mut work)
+    for z in sizes.rev() {
+        // The groups of F_held; each further rank is put in its place.
+        let (mut groups, mut held) = (empty.clone(), 0);
+        for d in (z..=ranked.len()).filter(|&d| open(z, d)) {
+            if held == 0 {
+                by_uplink.iter().filter(|m| (m.2 as usize) < d).for_each(|&m| groups[group_of[m.2 as usize]].push(m));
             } else {
-                tree.enumerate(backend, clock, &mut work)
-            };
-            match found {
-                None => {
-                    work.stopped = true;
-                    return Found { batch: None, complete: false, work };
-                }
-                Some(Some(counts)) => {
-                    let taken = groups.iter().zip(counts).flat_map(|(g, v)| &g.members[..v]);
-                    let mut batch: Vec<u32> = taken.map(|m| m.2).collect();
-                    batch.sort_unstable();
-                    return Found { batch: Some(batch), complete: is_exact(ranked), work };
-                }
-                Some(None) => {}
+                (held..d).for_each(|rank| groups[group_of[rank]].insert(member(rank)));
+            }
+            held = d;
+            work.subproblems += 1;
+            if clock.look() {
+                return None;
+            }
+            let tree = Tree { groups: &groups, z, capacity: ranked.capacities(d), prune };
+            if let Some(counts) = walk(&tree, d, clock, work)? {
+                let taken = groups.iter().zip(&counts).flat_map(|(g, &v)| &g.members[..v]);
+                let mut batch: Vec<u32> = taken.map(|m| m.2).collect();
+                batch.sort_unstable();
+                return Some(Some(First { d, counts, batch }));
             }
         }
     }
-    Found { batch: None, complete: is_exact(ranked), work }
+    Some(None)
 }
 
 /// The group of each rank, and the empty groups, in ascending (KV tokens, compute): ascending output length in the
@@ -124,8 +162,14 @@ struct Tree<'g> {
 }
 
 impl Tree<'_> {
-    /// Some(the counts of the first feasible path, or none), or `None` when the clock ran out.
-    fn search(&self, clock: &mut Clock, work: &mut Work) -> Option<Option<Vec<usize>>> {
+    /// Some(the counts of the first feasible path, or none), or `None` when the clock ran out. Of a node, a level, its
+    /// count, and the sum of counts up to there, nothing below is visited if `hopeless` says so.
+    fn search(
+        &self,
+        mut hopeless: impl FnMut(usize, usize, usize) -> bool,
+        clock: &mut Clock,
+        work: &mut Work,
+    ) -> Option<Option<Vec<usize>>> {
         let levels = self.groups.len();
         // How many requests the groups from level k on hold.
         let mut rest = vec![0; levels + 1];
@@ -158,6 +202,9 @@ impl Tree<'_> {
                 return None;
             }
             sum[k + 1] = sum[k] + v[k];
+            if hopeless(k, v[k], sum[k + 1]) {
+                continue;
+            }
             if k + 1 < levels {
                 k += 1;
                 below[k] = highest(k, sum[k]);
@@ -194,7 +241,7 @@ impl Tree<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::backend::Cpu;
     use crate::instance::{Capacity, Columns, Instance};
@@ -204,7 +251,7 @@ mod tests {
 
     /// `sizes[k]` requests of group k with equal costs; no two fit together, so every tree for z ≥ 2 is searched to its
     /// end.
-    fn hopeless(sizes: &[usize]) -> Ranked {
+    pub fn hopeless(sizes: &[usize]) -> Ranked {
         let kv: Vec<u64> = sizes.iter().enumerate().flat_map(|(k, &size)| vec![k as u64 + 1; size]).collect();
         let n = kv.len();
         let columns = Columns {
@@ -216,7 +263,7 @@ mod tests {
             arrival: (0..n as u32).collect(),
             kv_tokens: kv,
         };
-        Ranked::new(&Instance::new(columns, Capacity { uplink: 1, downlink: 9, kv_tokens: 9 }).unwrap())
+        Ranked::new(&Instance::new(columns, Capacity { uplink: 1, downlink: 9, kv_tokens: 999 }).unwrap())
     }
 
     #[test]
@@ -258,7 +305,7 @@ mod tests {
                         let tree = Tree { groups: &groups, z, capacity, prune: false };
                         let mut clock = Clock::start(&Limits::NONE);
                         let (mut here, mut there) = (Work::default(), Work::default());
-                        let expected = tree.search(&mut clock, &mut here);
+                        let expected = tree.search(|_, _, _| false, &mut clock, &mut here);
                         assert_eq!(tree.enumerate(&CPU, &clock, &mut there), expected);
                         assert_eq!(there, here);
                     }
