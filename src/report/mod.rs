@@ -1,13 +1,20 @@
 //! Outcomes for people ([`text`], [`precision`]) and for programs (`json`, the contract that `verify` reads back);
-//! marginal values ([`explain`]), measurements ([`compare`]) and devices ([`devices`]) for both; and plots (`plot`).
+//! marginal values ([`explain`]), measurements ([`compare`]) and devices ([`devices`]) for both; plots (`plot`), and what
+//! reports share ([`markdown`], [`number`]).
 
 pub mod compare;
 pub mod devices;
 pub mod explain;
 #[cfg(feature = "files")]
 pub mod json;
+pub mod markdown;
+pub mod number;
 #[cfg(feature = "plots")]
 pub mod plot;
 pub mod precision;
+#[cfg(feature = "simulation")]
+pub mod simulation;
+#[cfg(all(feature = "simulation", feature = "files"))]
+pub mod sweep;
 mod table;
 pub mod text;
