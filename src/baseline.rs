@@ -19,10 +19,10 @@ pub fn first_come(instance: &Instance) -> Vec<u32> {
     greedy(instance, &arrival_order(instance))
 }
 
-/// Earliest deadline first: smallest budget first, ties in arrival order.
+/// Earliest deadline first, ties in arrival order.
 pub fn earliest_deadline(instance: &Instance) -> Vec<u32> {
-    let c = instance.columns();
-    greedy(instance, &order_by(instance, |row| c.budget[row]))
+    let due = instance.due();
+    greedy(instance, &order_by(instance, |row| due[row]))
 }
 
 /// Shortest first: least compute first, ties in arrival order.

@@ -22,7 +22,7 @@ pub enum Error {
     Io {
         /// The path as the user gave it.
         path: String,
-        /// What was tried: "open", "read", "write".
+        /// What was tried: "open", "read", "write", "remove".
         action: &'static str,
         /// What the operating system said.
         #[source]
@@ -31,6 +31,9 @@ pub enum Error {
     /// Integer columns that no [`Instance`](crate::instance::Instance) may hold.
     #[error("instance: {0}")]
     Columns(String),
+    /// A scheduler picked what is no feasible batch.
+    #[error("schedule: {0}")]
+    Schedule(String),
     /// A device that was asked for cannot be used.
     #[error("CUDA: {0}")]
     Device(#[from] crate::device::Fault),

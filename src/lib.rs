@@ -29,7 +29,7 @@
 //!
 //! | stage | module | what it does |
 //! |---|---|---|
-//! | input | [`workload`] | requests from CSV files and public traces, with line numbers in every error |
+//! | input | [`workload`] | requests from CSV files and public traces, with line numbers in every error; arrivals over time |
 //! | | [`scenario`] | model, quantisation, node, radio, epoch: presets, TOML, Hugging Face `config.json` |
 //! | cost | [`cost`] | the paper's section II: bytes, FLOP and band shares; floats end after it |
 //! | | [`generate`] | seeded request sets with a matching scenario |
@@ -48,16 +48,19 @@
 //! | | [`explain`] | what more of a resource would add |
 //! | | [`verify`] | checks an outcome from the physical formulas, sharing no search code |
 //! | | [`compare`] | measures the backends against each other |
-//! | | [`report`] | text, JSON, CSV and plots |
-//! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate`, `export`, `compare`, `devices` |
+//! | over time | [`simulation`] | the epoch protocol: queue, scheduler, allocator, engine, output |
+//! | | [`experiment`] | many runs: parameters, seeds, confidence intervals |
+//! | | [`report`] | text, JSON, CSV, Markdown and plots |
+//! | | [`reproduce`] | the paper's figures and tables beside its claims |
+//! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate`, `export`, `simulate`, `sweep`, `reproduce`, `compare`, `devices` |
 //!
 //! [`error`], [`limits`], [`device`] (where a search runs, and why) and `files` serve them all; the clock of [`search`] its backends
 //! too.
 //!
 //! # Features
 //!
-//! `cli` (default) builds the program and brings `files`, readers and writers, and `plots`, plots as SVG. Without default
-//! features the library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the GPU backend,
+//! `cli` (default) builds the program and brings `files`, readers and writers, `plots`, plots as SVG, and `simulation`, the
+//! node over time. Without default features the library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the GPU backend,
 //! with `bytemuck` and `cudarc`.
 
 // The generators of tests/common/ serve the tests in here too.
@@ -110,7 +113,16 @@ pub mod verify;
 
 pub mod compare;
 
+#[cfg(feature = "simulation")]
+pub mod simulation;
+
+#[cfg(feature = "simulation")]
+pub mod experiment;
+
 pub mod report;
+
+#[cfg(all(feature = "simulation", feature = "files", feature = "plots"))]
+pub mod reproduce;
 
 #[cfg(feature = "cli")]
 pub mod cli;

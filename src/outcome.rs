@@ -182,7 +182,7 @@ pub fn names(constraints: [bool; RESOURCES]) -> Vec<&'static str> {
 }
 
 /// Each row outside the batch, with the constraints that would break if it joined.
-fn crowded_out(instance: &Instance, rows: &[u32]) -> Vec<(u32, [bool; RESOURCES])> {
+pub(crate) fn crowded_out(instance: &Instance, rows: &[u32]) -> Vec<(u32, [bool; RESOURCES])> {
     let batch = rows.iter().fold(Running::new(instance), |batch, &row| batch.with(row));
     let mut members = rows.iter().peekable();
     let mut out = Vec::with_capacity(instance.len() - rows.len());
@@ -198,7 +198,7 @@ fn crowded_out(instance: &Instance, rows: &[u32]) -> Vec<(u32, [bool; RESOURCES]
 ///
 /// In integers: request i gets ⌊u_i·2ᵏ/Σu⌋ of 2ᵏ. Since Σu ≤ 2ᵏ that is at least u_i ≥ ρ_i·2ᵏ, and the sum is at most
 /// 2ᵏ; with k ≤ 52 the quotients are exact floats.
-fn allocate(instance: &Instance, rows: &[u32], band_bits: u32) -> Vec<Allocation> {
+pub(crate) fn allocate(instance: &Instance, rows: &[u32], band_bits: u32) -> Vec<Allocation> {
     let total = instance.usage(rows);
     let whole = 1u128 << band_bits;
     let fraction = |cost: u64, total: u64| {

@@ -17,7 +17,7 @@ use super::{Capacity, Columns, Instance, Lengths, MAX_SUM};
 use crate::cost::{Link, Transformer, watts};
 use crate::error::{Place, Result};
 use crate::scenario::{Padding, Scenario};
-use crate::workload::{Request, Requests};
+use crate::workload::{Request, Requests, arrival_order};
 
 /// The finest unit of a band is 2⁻⁵².
 const MAX_BAND_BITS: u32 = 52;
@@ -52,13 +52,13 @@ pub struct Problem {
 }
 
 /// What the conversion knows of a request before units are chosen.
-struct Physical {
+pub(super) struct Physical {
     request: u32,
     uplink: f64,
     downlink: f64,
-    kv_tokens: u64,
-    flops: u128,
-    budget: u128,
+    pub(super) kv_tokens: u64,
+    pub(super) flops: u128,
+    pub(super) budget: u128,
 }
 
 impl Problem {
@@ -70,25 +70,76 @@ impl Problem {
     /// Converts requests to integers (section 2 of the design; (1a)–(1e) of the paper).
     ///
     /// # Errors
-    /// A scenario or request out of the documented ranges, or a model whose weights alone exceed the memory.
+    /// A scenario or request out of the documented ranges, a scenario of several models, or a model whose weights alone
+    /// exceed the memory.
     pub fn new(scenario: &Scenario, requests: &Requests) -> Result<Problem> {
         scenario.check()?;
+        scenario.check_one_model()?;
+        Problem::of_rows(scenario, requests.rows())
+    }
+
+    /// The same for rows and a scenario that are known to be in range.
+    pub(super) fn of_rows(scenario: &Scenario, rows: &[Request]) -> Result<Problem> {
         let converter = Converter::new(scenario)?;
-        let mut rejections = Vec::new();
-        let mut servable = Vec::new();
-        for (row, request) in requests.rows().iter().enumerate() {
-            match converter.physical(row as u32, request) {
-                Ok(physical) => servable.push(physical),
-                Err(rejection) => rejections.push(rejection),
-            }
-        }
-        let rows = requests.rows();
+        let physical = (0u32..).zip(rows).map(|(row, request)| converter.physical(row, request));
+        let costs = Costs::new(physical);
         let prompt_of = |p: &Physical| rows[p.request as usize].prompt_tokens;
         let output_of = |p: &Physical| rows[p.request as usize].output_tokens;
         let t = converter.transformer;
-        let pads_to_longest = scenario.padding == Padding::Longest;
-        let longest = servable.iter().map(prompt_of).max().unwrap_or(1);
-        let worst_flops = |p: &Physical| if pads_to_longest { t.flops(longest, output_of(p)) } else { p.flops };
+        if scenario.padding != Padding::Longest {
+            return costs.into_problem(rows, converter.kv_capacity, |p| p.flops, |_, _| None);
+        }
+        let longest = costs.servable.iter().map(prompt_of).max().unwrap_or(1);
+        let lengths = |servable: &[Physical], units: Units| {
+            Some(Lengths {
+                prompt: servable.iter().map(prompt_of).collect(),
+                output: servable.iter().map(output_of).collect(),
+                transformer: t,
+                flop_shift: units.flop_shift,
+            })
+        };
+        costs.into_problem(rows, converter.kv_capacity, |p| t.flops(longest, output_of(p)), lengths)
+    }
+}
+
+impl Problem {
+    /// The same where no batch may compute for more than `flops`, in the FLOP that budgets are in.
+    pub(super) fn limited(mut self, flops: u128) -> Problem {
+        let dropped = self.instance.limit_budgets(budget_units(flops, self.units.flop_shift));
+        let late = |request| Rejection::new(request, std::iter::once(Reason::Deadline));
+        self.rejections.extend(dropped.into_iter().map(late));
+        self.rejections.sort_unstable_by_key(|r| r.request);
+        self
+    }
+}
+
+/// Requests on their way to integers.
+pub(super) struct Costs {
+    servable: Vec<Physical>,
+    rejections: Vec<Rejection>,
+}
+
+impl Costs {
+    pub(super) fn new(all: impl Iterator<Item = std::result::Result<Physical, Rejection>>) -> Costs {
+        let mut costs = Costs { servable: Vec::with_capacity(all.size_hint().0), rejections: Vec::new() };
+        for one in all {
+            match one {
+                Ok(physical) => costs.servable.push(physical),
+                Err(rejection) => costs.rejections.push(rejection),
+            }
+        }
+        costs
+    }
+
+    /// Chooses units and rounds. `worst_flops` is what a request costs at most, in any batch.
+    pub(super) fn into_problem(
+        self,
+        rows: &[Request],
+        kv_capacity: u64,
+        worst_flops: impl Fn(&Physical) -> u128,
+        lengths: impl Fn(&[Physical], Units) -> Option<Lengths>,
+    ) -> Result<Problem> {
+        let Costs { mut servable, mut rejections } = self;
         let units = choose_units(&servable, worst_flops);
         // In coarse units a request that needs just its whole budget may need one unit more than it has.
         let late = |p: &Physical| compute_units(p.flops, units.flop_shift) > budget_units(p.budget, units.flop_shift);
@@ -101,8 +152,8 @@ impl Problem {
         });
         rejections.sort_unstable_by_key(|r| r.request);
         let band = |share: f64| band_units(share, units.band_bits);
-        let mut place_in_queue = vec![0; requests.len()];
-        (0u32..).zip(requests.arrival_order()).for_each(|(place, row)| place_in_queue[row as usize] = place);
+        let mut place_in_queue = vec![0; rows.len()];
+        (0u32..).zip(arrival_order(rows)).for_each(|(place, row)| place_in_queue[row as usize] = place);
         let columns = Columns {
             request: servable.iter().map(|p| p.request).collect(),
             uplink: servable.iter().map(|p| band(p.uplink)).collect(),
@@ -113,16 +164,9 @@ impl Problem {
             arrival: servable.iter().map(|p| place_in_queue[p.request as usize]).collect(),
         };
         let whole = 1u64 << units.band_bits;
-        let capacity = Capacity { uplink: whole, downlink: whole, kv_tokens: converter.kv_capacity };
+        let capacity = Capacity { uplink: whole, downlink: whole, kv_tokens: kv_capacity };
         let mut instance = Instance::new(columns, capacity)?;
-        if pads_to_longest {
-            instance.lengths = Some(Lengths {
-                prompt: servable.iter().map(prompt_of).collect(),
-                output: servable.iter().map(output_of).collect(),
-                transformer: t,
-                flop_shift: units.flop_shift,
-            });
-        }
+        instance.lengths = lengths(&servable, units);
         Ok(Problem { instance, rejections, units })
     }
 }
@@ -167,7 +211,7 @@ impl<'s> Converter<'s> {
     }
 
     /// The costs of a request, or all the reasons why it cannot be served even alone.
-    fn physical(&self, row: u32, request: &Request) -> std::result::Result<Physical, Rejection> {
+    pub(super) fn physical(&self, row: u32, request: &Request) -> std::result::Result<Physical, Rejection> {
         let (s, gain) = (self.scenario, request.channel_power_gain);
         let prompt = self.charged_prompt(request);
         let uplink = self.uplink.share(request.prompt_tokens, watts(request.uplink_power_dbm), gain);
@@ -206,7 +250,7 @@ fn quotient_down(memory: f64, factor: f64) -> f64 {
 }
 
 /// A cost that is not below the real one.
-fn with_margin(cost: f64) -> f64 {
+pub(super) fn with_margin(cost: f64) -> f64 {
     cost * (1.0 + FLOAT_MARGIN)
 }
 
@@ -214,9 +258,15 @@ fn with_margin(cost: f64) -> f64 {
 pub(super) fn budget_flops(s: &Scenario, request: &Request) -> u128 {
     let (tu, td) = (s.epoch.uplink_slot_s, s.epoch.downlink_slot_s);
     let slack = request.deadline_s - request.waited_s - tu - td;
-    // Each of the three subtractions errs by at most half a unit in the last place of the largest term.
-    let error = 2.0 * f64::EPSILON * request.deadline_s.max(request.waited_s + tu + td);
-    let flops = (slack - error) * (s.node.compute_flops / s.quantization.time_factor) * (1.0 - FLOAT_MARGIN);
+    // Each of the three subtractions errs by at most half a unit in the last place of the largest term; and so do a
+    // deadline and a wait that were whole nanoseconds before they were seconds.
+    let error = 4.0 * f64::EPSILON * request.deadline_s.max(request.waited_s + tu + td);
+    seconds_of_compute(s, slack - error)
+}
+
+/// FLOP that fit in so many seconds, never above the real number.
+pub(super) fn seconds_of_compute(s: &Scenario, seconds: f64) -> u128 {
+    let flops = seconds * (s.node.compute_flops / s.quantization.time_factor) * (1.0 - FLOAT_MARGIN);
     // Negative becomes 0 and too large the largest: `as` saturates.
     flops as u128
 }

@@ -10,10 +10,12 @@
 
 mod change;
 mod convert;
+mod host;
 mod reason;
 
 pub use change::{Change, changes};
 pub use convert::{Problem, Units};
+pub use host::Host;
 pub use reason::{Reason, Rejection};
 
 use crate::cost::Transformer;
@@ -72,6 +74,8 @@ pub struct Instance {
     columns: Columns,
     capacity: Capacity,
     lengths: Option<Lengths>,
+    /// The budgets before a limit cut them: which deadline comes first, where the cut ones no longer say.
+    due: Option<Vec<u64>>,
 }
 
 /// What the costs depend on where the batch is padded to its own longest prompt.
@@ -123,7 +127,7 @@ impl Instance {
             downlink: capacity.downlink.min(MAX_SUM),
             kv_tokens: capacity.kv_tokens.min(MAX_SUM),
         };
-        let instance = Instance { columns, capacity, lengths: None };
+        let instance = Instance { columns, capacity, lengths: None, due: None };
         let servable: Vec<bool> =
             (0..rows).map(|row| instance.fits(instance.row(row), instance.columns.budget[row])).collect();
         if servable.iter().all(|&servable| servable) {
@@ -139,7 +143,7 @@ impl Instance {
             let mut keep = servable.iter();
             column.retain(|_| keep.next() == Some(&true));
         }
-        Ok(Instance { columns, capacity, lengths: None })
+        Ok(Instance { columns, capacity, lengths: None, due: None })
     }
 
     /// The number of rows.
@@ -155,6 +159,33 @@ impl Instance {
     /// The columns.
     pub fn columns(&self) -> &Columns {
         &self.columns
+    }
+
+    /// Gives the rows new numbers in the input.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn renumber(&mut self, number: impl Fn(u32) -> u32) {
+        self.columns.request.iter_mut().for_each(|request| *request = number(*request));
+    }
+
+    /// A number for each row that is smaller the sooner its deadline is.
+    pub(crate) fn due(&self) -> &[u64] {
+        self.due.as_deref().unwrap_or(&self.columns.budget)
+    }
+
+    /// Cuts every budget to `limit`, and drops the rows that then exceed theirs alone; returns the requests dropped.
+    fn limit_budgets(&mut self, limit: u64) -> Vec<u32> {
+        let keep: Vec<bool> = self.columns.compute.iter().map(|&compute| compute <= limit).collect();
+        let c = &mut self.columns;
+        let dropped = c.request.iter().zip(&keep).filter(|(_, keep)| !**keep).map(|(&request, _)| request).collect();
+        if keep.contains(&false) {
+            let all = [&mut c.uplink, &mut c.downlink, &mut c.kv_tokens, &mut c.compute, &mut c.budget];
+            all.into_iter().for_each(|column| retain(column, &keep));
+            let lengths = self.lengths.iter_mut().flat_map(|l| [&mut l.prompt, &mut l.output]);
+            [&mut c.request, &mut c.arrival].into_iter().chain(lengths).for_each(|column| retain(column, &keep));
+        }
+        self.due = Some(c.budget.clone());
+        c.budget.iter_mut().for_each(|budget| *budget = (*budget).min(limit));
+        dropped
     }
 
     /// The capacities.
@@ -209,7 +240,7 @@ impl Instance {
             columns.arrival.push(c.arrival[row]);
         }
         // The invariant holds: the conversion chose its units for padding to the longest prompt of all.
-        Instance { columns, capacity: self.capacity, lengths: None }
+        Instance { columns, capacity: self.capacity, lengths: None, due: None }
     }
 
     /// The costs of `rows` as a batch, with the padding that they get together.
@@ -242,6 +273,11 @@ impl Instance {
             && usage.kv_tokens <= self.capacity.kv_tokens
             && usage.compute <= budget
     }
+}
+
+fn retain<T>(column: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    column.retain(|_| keep.next() == Some(&true));
 }
 
 /// A batch as it grows: its costs with one request more, in constant time whatever the padding.
