@@ -1,6 +1,5 @@
 //! `dftsp compare`.
 
-use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +9,7 @@ use std::thread;
 use anyhow::{Result, anyhow};
 
 use super::Format;
+use super::folder::Folder;
 use super::solve::{Backend, as_option, time_limit};
 use crate::backend;
 use crate::compare::{self, Kind, Plan, Setting};
@@ -227,42 +227,12 @@ impl Files {
 
     fn write(self, csv: &str, svg: &str) -> crate::error::Result<()> {
         // What is named first is dropped last.
-        let Files { mut folder, outputs: [mut table, mut plot] } = self;
+        let Files { folder, outputs: [mut table, mut plot] } = self;
         table.write_all(csv.as_bytes()).map_err(|e| table.write_error(e))?;
         plot.write_all(svg.as_bytes()).map_err(|e| plot.write_error(e))?;
         table.commit()?;
         plot.commit()?;
-        folder.made.clear();
+        folder.keep();
         Ok(())
-    }
-}
-
-/// A folder, and those of its parents that were made for it, innermost first.
-struct Folder {
-    made: Vec<PathBuf>,
-}
-
-impl Folder {
-    fn create(path: &Path) -> crate::error::Result<Folder> {
-        let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
-        let missing: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
-        let fail = |source| Error::Io { path: path.display().to_string(), action: "write", source };
-        let mut folder = Folder { made: Vec::new() };
-        for path in missing.into_iter().rev() {
-            fs::create_dir(&path).map_err(fail)?;
-            folder.made.insert(0, path);
-        }
-        match fs::metadata(path) {
-            Ok(found) if found.is_dir() => Ok(folder),
-            Ok(_) => Err(fail(io::Error::new(io::ErrorKind::NotADirectory, "it is not a directory"))),
-            Err(e) => Err(fail(e)),
-        }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Only if they are empty, which they are unless someone else writes there too.
-        self.made.iter().all(|path| fs::remove_dir(path).is_ok());
     }
 }

@@ -8,11 +8,15 @@ use crate::error::{Error, Place};
 use crate::generate::{Generator, Spec};
 use crate::limits::Range;
 use crate::precision;
-use crate::scenario::{Padding, Scenario, file, model_config};
+use crate::report::simulation::describe_model;
+use crate::scenario::{Scenario, file, model_config};
 use crate::workload::csv::parse_tokens;
 use crate::workload::source::{self, Source};
 use crate::workload::trace::{Trace, Window};
 use crate::workload::{OutputLevels, Requests};
+
+/// What a report says of the scenario where none is given.
+pub(super) const EMBEDDED: &str = "embedded (that of `dftsp generate binding`)";
 
 const AT: Range = Range { min: 0.0, max: 9e9, min_allowed: true, unit: "seconds after the first arrival" };
 
@@ -55,12 +59,17 @@ pub(super) struct EpochInput {
 impl EpochInput {
     /// Names the file in an error about the scenario as a whole.
     pub(super) fn locate(&self, error: Error) -> Error {
-        match (error, &self.scenario_file) {
-            (Error::Input { place, problem, remedy }, Some(file)) if place.source == "scenario" => {
-                Error::Input { place: Place { source: file.clone(), ..place }, problem, remedy }
-            }
-            (error, _) => error,
+        locate(error, self.scenario_file.as_deref())
+    }
+}
+
+/// Names the file in an error about the scenario as a whole.
+pub(super) fn locate(error: Error, scenario_file: Option<&str>) -> Error {
+    match (error, scenario_file) {
+        (Error::Input { place, problem, remedy }, Some(file)) if place.source == "scenario" => {
+            Error::Input { place: Place { source: file.to_string(), ..place }, problem, remedy }
         }
+        (error, _) => error,
     }
 }
 
@@ -106,25 +115,17 @@ impl EpochArgs {
 
     /// What is solved: `scenario` is the one read, or a change of it.
     pub(super) fn about(&self, requests_from: &str, scenario: &Scenario) -> String {
-        format!("requests: {requests_from}\nscenario: {}", self.describe(scenario))
+        let line = |text: &str| super::one_line(text);
+        format!("requests: {}\nscenario: {}", line(requests_from), line(&self.describe(scenario)))
     }
 
     /// Where the scenario comes from, and what it is in short.
     fn describe(&self, s: &Scenario) -> String {
         let from = match &self.scenario {
             Some(path) => path.display().to_string(),
-            None => "embedded (that of `dftsp generate binding`)".to_string(),
+            None => EMBEDDED.to_string(),
         };
-        let padding = match s.padding {
-            Padding::Fixed(tokens) => format!("prompts padded to {tokens} tokens"),
-            Padding::Longest => "prompts padded to the longest of the batch".to_string(),
-            Padding::None => "no padding".to_string(),
-        };
-        let (m, q) = (&s.model, &s.quantization);
-        format!(
-            "{from}; {} ({} layers of {}) at {} (α {}, β {}, ΔPPL {}), {padding}",
-            m.name, m.layers, m.hidden_size, q.name, q.memory_factor, q.time_factor, q.perplexity_increase
-        )
+        format!("{from}; {}", describe_model(&s.model, &s.quantization, s.padding))
     }
 
     fn window(&self, trace: &Trace, scenario: &Scenario, name: &str) -> Result<(Requests, String)> {

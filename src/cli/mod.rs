@@ -1,4 +1,5 @@
-//! The command line: `dftsp solve`, `verify`, `explain`, `generate`, `export`, `compare`, `devices`.
+//! The command line: `dftsp solve`, `verify`, `explain`, `generate`, `export`, `simulate`, `sweep`, `reproduce`,
+//! `compare`, `devices`.
 //!
 //! Results go to standard output in one piece, messages to standard error. Exit status 0: done; 2: wrong usage or
 //! input, or an output that cannot be written; 1: anything else, such as a solution that does not verify.
@@ -7,9 +8,14 @@ mod compare;
 mod devices;
 mod explain;
 mod export;
+mod folder;
 mod generate;
 mod input;
+mod progress;
+mod reproduce;
+mod simulate;
 mod solve;
+mod sweep;
 mod verify;
 
 use std::io::{self, Write};
@@ -43,8 +49,14 @@ enum Verb {
     Generate(generate::Args),
     /// Write the epoch's integer problem as a model file, for any other solver.
     Export(export::Args),
+    /// Run an edge node over time, epoch after epoch, with one or several schedulers on the same arrivals.
+    Simulate(simulate::Args),
+    /// Simulate over the values of scenario keys and over seeds, with confidence intervals; resumable.
+    Sweep(sweep::Args),
     /// Measure the backends against each other, on the same instances.
     Compare(compare::Args),
+    /// Run the simulations of the paper again, beside its claims.
+    Reproduce(reproduce::Args),
     /// List the CUDA devices, and say why one is not used.
     Devices(devices::Args),
 }
@@ -65,7 +77,7 @@ pub fn main() -> ExitCode {
         // Help and version, which are no errors and go to standard output.
         Err(e) if !e.use_stderr() => return print(&e.to_string()).map_or(ExitCode::from(2), |()| ExitCode::SUCCESS),
         Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let verbs = "solve, verify, explain, generate, export, compare or devices";
+            let verbs = "solve, verify, explain, generate, export, simulate, sweep, reproduce, compare or devices";
             let _ = writeln!(io::stderr(), "dftsp: no verb is given; give {verbs}, or --help");
             return ExitCode::from(2);
         }
@@ -85,8 +97,9 @@ pub fn main() -> ExitCode {
             // Nothing is left to do if standard error is closed too.
             let _ = writeln!(io::stderr(), "dftsp: {}", one_line(&e.to_string()));
             match e.downcast_ref::<Error>() {
+                // Not the user's fault.
+                Some(Error::Schedule(_)) | None => ExitCode::FAILURE,
                 Some(_) => ExitCode::from(2),
-                None => ExitCode::FAILURE,
             }
         }
     }
@@ -99,7 +112,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Explain(args) => explain::run(&args),
         Verb::Generate(args) => generate::run(&args),
         Verb::Export(args) => export::run(&args),
+        Verb::Simulate(args) => simulate::run(&args),
+        Verb::Sweep(args) => sweep::run(&args),
         Verb::Compare(args) => compare::run(&args),
+        Verb::Reproduce(args) => reproduce::run(&args),
         Verb::Devices(args) => devices::run(&args),
     }
 }
