@@ -195,9 +195,18 @@ mod tests {
     #[test]
     fn weights_of_known_models_are_near_their_names() {
         // Without embeddings, which the paper does not count: billions of parameters.
-        for (name, low, high) in
-            [("bloom-3b", 2.2, 3.1), ("opt-13b", 12.0, 13.1), ("llama-3.1-8b", 6.9, 7.1), ("qwen2.5-7b", 6.4, 6.7)]
-        {
+        for (name, low, high) in [
+            ("bloom-3b", 2.2, 3.1),
+            ("opt-13b", 12.0, 13.1),
+            ("opt-30b", 29.0, 30.1),
+            ("opt-66b", 65.0, 66.1),
+            ("bloom-176b", 172.0, 176.3),
+            ("llama-3.1-8b", 6.9, 7.1),
+            ("llama-3.1-70b", 68.0, 70.6),
+            ("qwen2.5-7b", 6.4, 6.7),
+            ("qwen2.5-32b", 31.0, 32.8),
+            ("qwen2.5-72b", 70.0, 72.8),
+        ] {
             let billions = Transformer::new(&preset::model(name).unwrap()).weight_bytes() as f64 / 2e9;
             assert!((low..high).contains(&billions), "{name}: {billions}");
         }

@@ -3,6 +3,7 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a failure here should stop the run")]
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -58,6 +59,42 @@ fn the_comparison_is_current() {
 }
 
 #[test]
+fn the_simulation_is_current() {
+    let args = ["--rate", "10", "--set", "synthesis.deadline_s=[2,12]", "--schedulers", "flat,dftsp,fcfs"];
+    let args = [&["simulate"], args.as_slice(), &["--duration", "300"]].concat();
+    let output = Command::new(env!("CARGO_BIN_EXE_dftsp")).args(&args).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (block, _) = text.split_once("\n\nUse of the node, %\n").unwrap();
+    let command = args.join(" ").replace("synthesis.deadline_s=[2,12]", "'synthesis.deadline_s=[2,12]'");
+    let transcript = format!("```text\n$ dftsp {command}\n{block}\n```");
+    assert!(README.contains(&transcript), "not in README.md:\n{transcript}");
+}
+
+#[test]
+fn the_sweep_is_current() {
+    let args = ["--vary", "arrivals.rate_per_s=4..16:x2", "--set", "synthesis.deadline_s=[2,12]"];
+    let args = [&["sweep"], args.as_slice(), &["--schedulers", "flat,dftsp,fcfs", "--out", "results"]].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_dftsp")).args(&args).current_dir(folder.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (block, _) = text.split_once("\n\nassumed").unwrap();
+    let command = args.join(" ").replace("synthesis.deadline_s=[2,12]", "'synthesis.deadline_s=[2,12]'");
+    let transcript = format!("```text\n$ dftsp {command}\n{block}\n```");
+    assert!(README.contains(&transcript), "not in README.md:\n{transcript}");
+}
+
+#[test]
+fn the_columns_of_the_simulation_are_explained() {
+    let (_, section) = README.split_once("### Simulate\n").unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    for header in [dftsp::report::simulation::csv::EPOCHS, dftsp::report::simulation::csv::REQUESTS] {
+        for column in header.trim_end().split(',') {
+            assert!(section.contains(&format!("`{column}`")), "{column}");
+        }
+    }
+}
+
+#[test]
 fn the_transcripts_of_real_traces_are_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let traces = root.join("../shared/traces");
@@ -74,4 +111,22 @@ fn the_transcripts_of_real_traces_are_current() {
         let block = block.replace(scenario, "examples/scenarios/edge-l4.toml");
         assert!(README.contains(&block), "not in README.md:\n{block}");
     }
+}
+
+#[test]
+fn what_the_documents_link_to_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut checked = 0;
+    for document in ["README.md", "CHANGELOG.md", "docs/reproduction/report.md", "docs/reproduction/traces/report.md"] {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        let folder = root.join(document).parent().unwrap().to_path_buf();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            if !file.is_empty() && !file.contains("://") {
+                assert!(folder.join(file).exists(), "{document} links to {file}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 30, "{checked}");
 }

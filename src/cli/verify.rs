@@ -34,6 +34,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let limits = time_limit(args.time_limit)?;
     let input = args.epoch.load()?;
+    // Before the solution is looked at: no solution of this scenario could verify.
+    input.scenario.check_one_model().map_err(|e| input.locate(e))?;
     let scenario = match &args.quantization {
         Some(name) => at_precision(&input.scenario, name)?,
         None => input.scenario.clone(),

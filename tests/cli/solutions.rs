@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::support::{Folder, message, text_of, without_seconds};
 
-const SOLVERS: [&str; 9] =
-    ["flat", "dftsp", "dftsp-unpruned", "brute-force", "static", "none", "fcfs", "edf", "shortest"];
+const SOLVERS: [&str; 10] =
+    ["flat", "dftsp", "dftsp-unpruned", "dftsp-from-bound", "brute-force", "static", "none", "fcfs", "edf", "shortest"];
 const EPOCH: [&str; 4] = ["--scenario", "s.toml", "--requests", "r.csv"];
 
 fn generate(folder: &Folder, family: &str, padding: &str, requests: &str) {
