@@ -1,38 +1,55 @@
 //! Progress of long work, on standard error, where that is a terminal.
 
-use std::time::Duration;
+use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::reproduce::Progress;
+use crate::experiment::Progress;
 
-/// A bar that shows itself after a second. Clones are the same bar.
-#[derive(Debug, Clone)]
-pub(super) struct Bar(ProgressBar);
+/// A bar that shows itself where the work takes a while.
+#[derive(Debug)]
+pub(super) struct Bar {
+    bar: ProgressBar,
+    is_terminal: bool,
+    begun: Instant,
+    shown: AtomicBool,
+}
 
 impl Bar {
+    /// What is done sooner needs no bar.
+    const PATIENCE: Duration = Duration::from_millis(800);
+
     /// Counts `unit`s.
     pub fn new(unit: &str) -> Bar {
-        // indicatif draws nothing where standard error is no terminal.
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}} of {{len}} {unit}, {{eta}} left"));
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.enable_steady_tick(Duration::from_secs(1));
-        Bar(bar)
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+        let style =
+            ProgressStyle::with_template(&format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit}, {{eta}} left"));
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        Bar { bar, is_terminal: io::stderr().is_terminal(), begun: Instant::now(), shown: AtomicBool::new(false) }
     }
 
     /// Takes it away.
     pub fn finish(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
 impl Progress for Bar {
-    fn expect(&self, runs: u64) {
-        self.0.inc_length(runs);
+    fn expect(&self, more: u64) {
+        self.bar.inc_length(more);
     }
 
     fn done(&self) {
-        self.0.inc(1);
+        if !self.is_terminal {
+            return;
+        }
+        self.bar.inc(1);
+        if self.begun.elapsed() > Self::PATIENCE && !self.shown.swap(true, Ordering::Relaxed) {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
     }
 }

@@ -8,13 +8,11 @@ use anyhow::{Result, anyhow};
 use super::folder::Folder;
 use super::progress::Bar;
 use crate::error::{Error, Place};
+use crate::experiment::sweep::MAX_SEEDS;
 use crate::files::write::write_file;
 use crate::reproduce::files::{self, Made};
 use crate::reproduce::{Effort, Target, reproduce};
 use crate::simulation::DURATION;
-
-/// The most seeds.
-const MAX_SEEDS: u64 = 10_000;
 
 /// Options of `dftsp reproduce`.
 #[derive(Debug, clap::Args)]

@@ -13,12 +13,12 @@ use super::progress::Bar;
 use super::simulate::input::{Replay, ScenarioArgs};
 use super::simulate::options::{RunArgs, command};
 use crate::error::Error;
+use crate::experiment::Progress;
 use crate::experiment::sweep::{Axis, Entrant, Plan, Store, Sweep};
 use crate::files::write::write_file;
 use crate::report::number::grouped;
 use crate::report::simulation::{Run, describe_arrivals, describe_needs, describe_scenario};
 use crate::report::sweep::{Report, csv, plots, to_json, to_markdown, to_text};
-use crate::reproduce::Progress;
 use crate::simulation::{CostModel, Source};
 
 /// Options of `dftsp sweep`.

@@ -14,6 +14,14 @@ use crate::scenario::Scenario;
 use crate::simulation::{CostModel, Settings, Silent, Simulation, Source, Summary};
 use crate::solver::Solver;
 
+/// Told how many runs there are in all, and of each that is done.
+pub trait Progress: Sync {
+    /// So many runs more are to come.
+    fn expect(&self, runs: u64);
+    /// One is done.
+    fn done(&self);
+}
+
 /// One run.
 #[derive(Debug, Clone)]
 pub struct Job {

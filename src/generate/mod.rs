@@ -88,9 +88,7 @@ impl Spec {
 impl Lengths {
     /// The paper's classes of 128, 256 and 512 tokens.
     pub fn paper() -> Self {
-        OutputLevels::new(PROMPT_LEVELS.to_vec(), Place::default)
-            .map(Lengths::Levels)
-            .unwrap_or_else(|_| unreachable!("the paper's levels are valid"))
+        Lengths::Levels(OutputLevels::paper())
     }
 
     /// `count` output levels, evenly spread up to 512.

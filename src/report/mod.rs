@@ -16,5 +16,5 @@ pub mod precision;
 pub mod simulation;
 #[cfg(all(feature = "simulation", feature = "files"))]
 pub mod sweep;
-mod table;
+pub(crate) mod table;
 pub mod text;

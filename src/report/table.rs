@@ -1,4 +1,4 @@
-//! Columns of text, aligned.
+//! Columns of text, aligned, and fields of CSV.
 
 /// Rows of cells as lines, indented by two; the columns named in `right` are flush right. A row's last cell is as wide
 /// as it likes.
@@ -24,6 +24,12 @@ pub(super) fn to_text(rows: &[Vec<String>], right: &[usize]) -> String {
     out
 }
 
+/// A field of CSV: in quotes where it must be (RFC 4180).
+#[cfg(feature = "simulation")]
+pub(crate) fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -31,5 +37,12 @@ mod tests {
         let rows = [vec!["*", "α", "n"], vec!["", "wide", "100"], vec!["", "x", "a long last cell"], vec!["", "y"]];
         let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|c| (*c).to_string()).collect()).collect();
         assert_eq!(super::to_text(&rows, &[1]), "  *    α  n\n    wide  100\n       x  a long last cell\n       y\n");
+    }
+
+    #[cfg(feature = "simulation")]
+    #[test]
+    fn fields_are_quoted_where_they_must_be() {
+        let fields = ["bloom-3b", "a, \"b\"", "a\rb"].map(super::quoted);
+        assert_eq!(fields, ["bloom-3b", "\"a, \"\"b\"\"\"", "\"a\rb\""]);
     }
 }

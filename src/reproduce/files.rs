@@ -3,6 +3,7 @@
 use super::{Section, Table, Verdict};
 use crate::report::markdown;
 use crate::report::plot::Result;
+use crate::report::table::quoted;
 
 /// The most rows that a table of the report has; longer ones are in their CSV files only.
 const ROWS: usize = 40;
@@ -117,13 +118,8 @@ fn numeric(table: &Table) -> Vec<usize> {
     (0..table.header.len()).filter(|&at| table.rows.iter().all(|row| is_number(&row[at]))).collect()
 }
 
-/// RFC 4180.
 fn csv(table: &Table) -> String {
-    let cell = |text: &String| match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.clone(),
-    };
-    let line = |cells: &[String]| cells.iter().map(cell).collect::<Vec<_>>().join(",") + "\n";
+    let line = |cells: &[String]| cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",") + "\n";
     let rows = table.rows.iter().map(|row| line(row));
     line(&table.header) + &rows.collect::<String>()
 }

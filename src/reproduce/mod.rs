@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::experiment::statistics::{Comparison, Estimate, compare};
-use crate::experiment::{Job, run_all};
+use crate::experiment::{Job, Progress, run_all};
 use crate::report::plot::{BarSet, Plot};
 use crate::simulation::Summary;
 
@@ -263,14 +263,6 @@ pub struct Section {
     pub tables: Vec<Table>,
     /// Plots, with the names of their files.
     pub plots: Vec<(String, Plot)>,
-}
-
-/// Told how many runs there are in all, and of each that is done.
-pub trait Progress: Sync {
-    /// So many runs more are to come.
-    fn expect(&self, runs: u64);
-    /// One is done.
-    fn done(&self);
 }
 
 /// Runs the targets, in order.

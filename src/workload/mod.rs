@@ -208,6 +208,11 @@ impl OutputLevels {
         Ok(OutputLevels(levels))
     }
 
+    /// The paper's classes: 128, 256 and 512 tokens.
+    pub fn paper() -> Self {
+        OutputLevels(vec![128, 256, 512])
+    }
+
     /// The levels, ascending.
     pub fn as_slice(&self) -> &[u32] {
         &self.0

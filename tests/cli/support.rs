@@ -58,6 +58,22 @@ b,256,10,1.5,0.125,1,0.001,20
 c,512,1,1.0,0,1,0.001,20
 ";
 
+/// Three arrivals in the first two seconds, one later, in each format.
+pub const AZURE: &str = "TIMESTAMP,ContextTokens,GeneratedTokens
+2023-11-16 18:17:03.5000000,100,20
+2023-11-16 18:17:04.2500000,200,10
+2023-11-16 18:17:05.0000000,300,5
+2023-11-16 18:17:13.5000000,400,1
+";
+pub const VIDUR: &str =
+    "arrived_at,num_prefill_tokens,num_decode_tokens\n7.5,100,20\n8.25,200,10\n9,300,5\n17.5,400,1\n";
+pub const MOONCAKE: &str = r#"{"timestamp": 500, "input_length": 100, "output_length": 20, "hash_ids": [0, 1]}
+{"timestamp": 1250, "input_length": 200, "output_length": 10, "hash_ids": []}
+
+{"timestamp": 2000, "input_length": 300, "output_length": 5}
+{"timestamp": 10500, "input_length": 400, "output_length": 1}
+"#;
+
 /// Every option that reads a file, with the verb for it.
 pub const READS: [(&str, &str); 4] =
     [("solve", "--scenario"), ("solve", "--requests"), ("solve", "--model-config"), ("verify", "--solution")];

@@ -4,22 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::support::{Folder, SCENARIO, message, without_seconds};
-
-/// Three arrivals in the first two seconds, one later, in each format.
-const AZURE: &str = "TIMESTAMP,ContextTokens,GeneratedTokens
-2023-11-16 18:17:03.5000000,100,20
-2023-11-16 18:17:04.2500000,200,10
-2023-11-16 18:17:05.0000000,300,5
-2023-11-16 18:17:13.5000000,400,1
-";
-const VIDUR: &str = "arrived_at,num_prefill_tokens,num_decode_tokens\n7.5,100,20\n8.25,200,10\n9,300,5\n17.5,400,1\n";
-const MOONCAKE: &str = r#"{"timestamp": 500, "input_length": 100, "output_length": 20, "hash_ids": [0, 1]}
-{"timestamp": 1250, "input_length": 200, "output_length": 10, "hash_ids": []}
-
-{"timestamp": 2000, "input_length": 300, "output_length": 5}
-{"timestamp": 10500, "input_length": 400, "output_length": 1}
-"#;
+use super::support::{AZURE, Folder, MOONCAKE, SCENARIO, VIDUR, message, without_seconds};
 
 fn solve(folder: &Folder, more: &[&str]) -> String {
     folder.ok_text(

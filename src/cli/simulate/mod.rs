@@ -25,7 +25,7 @@ use crate::simulation::{CostModel, Named, Scheduler, Settings, Simulation, Summa
 use crate::solver::{Method, Solver};
 use input::{Input, InputArgs};
 use options::{RunArgs, command, is_limited};
-use record::{Files, Progress, Recorder, check_apart};
+use record::{Epochs, Files, Recorder, check_apart};
 
 /// Options of `dftsp simulate`.
 #[derive(Debug, clap::Args)]
@@ -122,7 +122,7 @@ impl Args {
         let synthesis = &input.scenario.synthesis;
         let classes = (0..synthesis.classes()).map(|class| synthesis.class_name(class));
         let columns = csv::Requests::new(simulation.host().names().iter().map(String::as_str), classes);
-        let progress = Progress::new(simulation.epochs(), schedulers.len());
+        let progress = Epochs::new(simulation.epochs(), schedulers.len());
         let failed = AtomicBool::new(false);
         let one = |(scheduler, rows): (&Named<Solver>, Option<[Output; 2]>)| {
             let mut recorder = Recorder::new(rows, &columns, &progress, &failed)?;

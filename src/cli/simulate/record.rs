@@ -1,15 +1,14 @@
 //! Where a run goes: rows as it happens, a bar on a terminal, and a folder of reports.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::path::{self, Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::folder::Folder;
+use crate::cli::progress::Bar;
 use crate::error::{Error, Place, Result, quote};
+use crate::experiment::Progress;
 use crate::files::write::Output;
 use crate::report::simulation::{PLOTS, csv};
 use crate::simulation::{EpochRecord, Observer, RequestRecord};
@@ -122,42 +121,28 @@ impl Files {
     }
 }
 
-/// Epochs done of all schedulers, on a terminal, if it takes a while.
-pub(super) struct Progress {
-    bar: ProgressBar,
-    is_terminal: bool,
-    begun: Instant,
-    shown: AtomicBool,
+/// Epochs done of all schedulers.
+pub(super) struct Epochs {
+    bar: Bar,
     /// Of each scheduler; what comes after the last arrival is not counted.
     epochs: u64,
 }
 
-impl Progress {
-    /// What is done sooner needs no bar.
-    const PATIENCE: Duration = Duration::from_millis(800);
-
-    pub(super) fn new(epochs: u64, schedulers: usize) -> Progress {
-        let all = epochs.saturating_mul(schedulers as u64);
-        let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} epochs, {eta} left") {
-            bar.set_style(style);
-        }
-        let is_terminal = io::stderr().is_terminal();
-        Progress { bar, is_terminal, begun: Instant::now(), shown: AtomicBool::new(false), epochs }
+impl Epochs {
+    pub(super) fn new(epochs: u64, schedulers: usize) -> Epochs {
+        let bar = Bar::new("epochs");
+        bar.expect(epochs.saturating_mul(schedulers as u64));
+        Epochs { bar, epochs }
     }
 
     fn tell(&self, record: &EpochRecord) {
-        if !self.is_terminal || record.node > 0 || record.epoch > self.epochs {
-            return;
-        }
-        self.bar.inc(1);
-        if self.begun.elapsed() > Self::PATIENCE && !self.shown.swap(true, Ordering::Relaxed) {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        if record.node == 0 && record.epoch <= self.epochs {
+            self.bar.done();
         }
     }
 
     pub(super) fn end(&self) {
-        self.bar.finish_and_clear();
+        self.bar.finish();
     }
 }
 
@@ -166,7 +151,7 @@ pub(super) struct Recorder<'r> {
     rows: Option<[Output; 2]>,
     line: String,
     requests: &'r csv::Requests,
-    progress: &'r Progress,
+    progress: &'r Epochs,
     failed: &'r AtomicBool,
     /// Whether it stopped for that reason.
     stopped: bool,
@@ -177,7 +162,7 @@ impl<'r> Recorder<'r> {
     pub(super) fn new(
         rows: Option<[Output; 2]>,
         requests: &'r csv::Requests,
-        progress: &'r Progress,
+        progress: &'r Epochs,
         failed: &'r AtomicBool,
     ) -> Result<Self> {
         let mut recorder = Recorder { rows, line: String::new(), requests, progress, failed, stopped: false };

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::report::table::quoted;
 use crate::simulation::{EpochRecord, Fate, RequestRecord};
 
 /// The header of epochs. Names end in their unit; `used_…` are parts of what there is (of the compute: lengths of an
@@ -96,11 +97,6 @@ impl std::fmt::Display for Seconds {
     }
 }
 
-/// A field of CSV: in quotes where it must be.
-pub(in crate::report) fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,10 +125,5 @@ mod tests {
             epoch(&mut out, &EpochRecord { optimum, ..EpochRecord::default() });
             assert!(out.ends_with('\n') && columns(&out) == columns(EPOCHS), "{out}");
         }
-    }
-
-    #[test]
-    fn names_are_quoted_where_they_must_be() {
-        assert_eq!([quoted("bloom-3b"), quoted("a, \"b\"")], ["bloom-3b", "\"a, \"\"b\"\"\""]);
     }
 }

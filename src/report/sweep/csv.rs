@@ -1,6 +1,6 @@
 //! A sweep as CSV. Names of columns end in their unit; what is empty does not apply.
 
-use super::super::simulation::csv::quoted;
+use super::super::table::quoted;
 use super::Report;
 use crate::experiment::sweep::METRICS;
 use crate::instance::Reason;

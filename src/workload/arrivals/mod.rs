@@ -79,9 +79,7 @@ pub enum TokenLengths {
 impl Default for Arrivals {
     /// The paper's section IV: Poisson, 50 a second, prompts and outputs of 128, 256 or 512 tokens.
     fn default() -> Self {
-        let levels = OutputLevels::new(vec![128, 256, 512], Place::default)
-            .map(TokenLengths::Levels)
-            .unwrap_or_else(|_| unreachable!("the paper's levels are valid"));
+        let levels = TokenLengths::Levels(OutputLevels::paper());
         Arrivals { process: Process::Poisson, rate_per_s: 50.0, prompt_tokens: levels.clone(), output_tokens: levels }
     }
 }
