@@ -13,6 +13,8 @@ use dftsp::error::Error;
 use dftsp::generate::{Family, Generator, Spec};
 use dftsp::instance::{MAX_SUM, Problem};
 use dftsp::outcome::{Outcome, Provenance};
+use dftsp::quantizer::checkpoint::parse_index;
+use dftsp::quantizer::{Granularity, grid::Symmetry, memory, safetensors};
 use dftsp::report::{json, text};
 use dftsp::scenario::{Padding, Scenario, file, model_config};
 use dftsp::search::Limits;
@@ -124,6 +126,63 @@ pub fn solution(data: &[u8]) -> bool {
         }
     }
     verified
+}
+
+/// A safetensors file, the header of one with 64 bytes of data, or an index.
+pub fn weights(data: &[u8]) -> bool {
+    const DATA: u64 = 64;
+    if !data.starts_with(b"{") {
+        return match safetensors::parse_bytes(data, "input") {
+            Err(e) => refused(&e),
+            Ok(entries) => {
+                lie_in(&entries, data.len() as u64);
+                let values: Vec<f32> =
+                    data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                quantised(&values);
+                true
+            }
+        };
+    }
+    let index = std::str::from_utf8(data).is_ok_and(|text| match parse_index(text, "input") {
+        Err(e) => refused(&e),
+        Ok(map) => {
+            assert!(map.iter().all(|(_, file)| !file.contains('/') && file.ends_with(".safetensors")));
+            true
+        }
+    });
+    index
+        || match safetensors::parse(data, DATA, "input") {
+            Err(e) => refused(&e),
+            Ok(entries) => {
+                lie_in(&entries, 8 + data.len() as u64 + DATA);
+                true
+            }
+        }
+}
+
+fn lie_in(entries: &[safetensors::Entry], length: u64) {
+    let mut end = 0;
+    for entry in entries {
+        assert!(entry.start >= end, "tensors overlap");
+        end = entry.start + entry.tensor.elements() * entry.tensor.dtype.size();
+        one_line(&format!("{:?}", entry.tensor.name));
+    }
+    assert!(end == length || entries.is_empty(), "data lie outside");
+}
+
+fn quantised(values: &[f32]) {
+    for symmetry in [Symmetry::Symmetric, Symmetry::Asymmetric] {
+        let mut last = f64::INFINITY;
+        for bits in 2..=16 {
+            match memory::quantize(values, values.len().max(1), bits, Granularity::Group(32), symmetry) {
+                Err(e) => one_line(&e.to_string()),
+                Ok(quantized) => {
+                    assert!(quantized.relative_error() <= last && quantized.dequantize().iter().all(|x| x.is_finite()));
+                    last = quantized.relative_error();
+                }
+            }
+        }
+    }
 }
 
 /// Solutions that verify: seeds for mutations.

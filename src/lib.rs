@@ -50,17 +50,18 @@
 //! | | [`compare`] | measures the backends against each other |
 //! | over time | [`simulation`] | the epoch protocol: queue, scheduler, allocator, engine, output |
 //! | | [`experiment`] | many runs: parameters, seeds, confidence intervals |
-//! | | [`report`] | text, JSON, CSV, Markdown and plots |
+//! | placement | [`quantizer`] | weights from safetensors files, quantised: the error of each layer at each width |
+//! | output | [`report`] | text, JSON, CSV, Markdown and plots |
 //! | | [`reproduce`] | the paper's figures and tables beside its claims |
-//! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate`, `export`, `simulate`, `sweep`, `reproduce`, `compare`, `devices` |
+//! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate`, `export`, `simulate`, `sweep`, `reproduce`, `compare`, `weights`, `devices` |
 //!
 //! [`error`], [`limits`], [`device`] (where a search runs, and why) and `files` serve them all; the clock of [`search`] its backends
 //! too.
 //!
 //! # Features
 //!
-//! `cli` (default) builds the program and brings `files`, readers and writers, `plots`, plots as SVG, and `simulation`, the
-//! node over time. Without default features the library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the GPU backend,
+//! `cli` (default) builds the program and brings `files`, readers and writers, `plots`, plots as SVG, `simulation`, the
+//! node over time, and `weights`, safetensors files and the quantiser. Without default features the library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the GPU backend,
 //! with `bytemuck` and `cudarc`.
 
 // The generators of tests/common/ serve the tests in here too.
@@ -118,6 +119,9 @@ pub mod simulation;
 
 #[cfg(feature = "simulation")]
 pub mod experiment;
+
+#[cfg(feature = "weights")]
+pub mod quantizer;
 
 pub mod report;
 

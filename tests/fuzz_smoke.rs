@@ -1,6 +1,6 @@
 //! A taste of the fuzz targets in every test run: the corpus in `fuzz/corpus`, mutations of it, and arbitrary bytes.
 
-#![cfg(feature = "files")]
+#![cfg(feature = "weights")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here should stop the run")]
 
 #[path = "../fuzz/bodies.rs"]
@@ -156,4 +156,9 @@ fn model_config() {
 #[test]
 fn solution() {
     smoke("solution", bodies::solution, 5_000, bodies::solutions());
+}
+
+#[test]
+fn weights() {
+    smoke("weights", bodies::weights, 10_000, Vec::new());
 }

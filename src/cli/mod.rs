@@ -1,5 +1,5 @@
 //! The command line: `dftsp solve`, `verify`, `explain`, `generate`, `export`, `simulate`, `sweep`, `reproduce`,
-//! `compare`, `devices`.
+//! `compare`, `weights`, `devices`.
 //!
 //! Results go to standard output in one piece, messages to standard error. Exit status 0: done; 2: wrong usage or
 //! input, or an output that cannot be written; 1: anything else, such as a solution that does not verify.
@@ -17,6 +17,7 @@ mod simulate;
 mod solve;
 mod sweep;
 mod verify;
+mod weights;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -57,6 +58,8 @@ enum Verb {
     Compare(compare::Args),
     /// Run the simulations of the paper again, beside its claims.
     Reproduce(reproduce::Args),
+    /// Read a model's weights and say what each layer loses at each width: the layers of a placement problem.
+    Weights(weights::Args),
     /// List the CUDA devices, and say why one is not used.
     Devices(devices::Args),
 }
@@ -77,7 +80,8 @@ pub fn main() -> ExitCode {
         // Help and version, which are no errors and go to standard output.
         Err(e) if !e.use_stderr() => return print(&e.to_string()).map_or(ExitCode::from(2), |()| ExitCode::SUCCESS),
         Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let verbs = "solve, verify, explain, generate, export, simulate, sweep, reproduce, compare or devices";
+            let verbs =
+                "solve, verify, explain, generate, export, simulate, sweep, reproduce, compare, weights or devices";
             let _ = writeln!(io::stderr(), "dftsp: no verb is given; give {verbs}, or --help");
             return ExitCode::from(2);
         }
@@ -116,6 +120,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Sweep(args) => sweep::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Reproduce(args) => reproduce::run(&args),
+        Verb::Weights(args) => weights::run(&args),
         Verb::Devices(args) => devices::run(&args),
     }
 }

@@ -18,3 +18,5 @@ pub mod simulation;
 pub mod sweep;
 pub(crate) mod table;
 pub mod text;
+#[cfg(feature = "weights")]
+pub mod weights;

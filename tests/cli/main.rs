@@ -21,3 +21,4 @@ mod solutions;
 mod support;
 mod sweep;
 mod traces;
+mod weights;

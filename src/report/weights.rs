@@ -1,0 +1,191 @@
+//! Layers and their errors, as text, JSON and the `[[layer]]` blocks of a placement problem.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::table;
+use crate::quantizer::layers::Layers;
+use crate::quantizer::table::Row;
+use crate::quantizer::{Settings, Table};
+
+/// What a table was measured on, for its readers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// The files, or the synthetic model.
+    pub weights: String,
+    /// Whether the weights are synthetic.
+    pub synthetic: bool,
+    /// Where activations come from, if outputs are compared instead of weights.
+    pub activations: Option<String>,
+    /// Whether the activations are synthetic.
+    pub synthetic_activations: bool,
+    /// What else is to be known, a line each.
+    pub notes: Vec<String>,
+}
+
+impl About {
+    fn measure(&self) -> &'static str {
+        if self.activations.is_some() { "‖WX − Q_b(W)X‖ / ‖WX‖" } else { "‖W − Q_b(W)‖ / ‖W‖" }
+    }
+
+    /// What stands above every form of the table.
+    fn lines(&self, layers: &Layers, settings: &Settings) -> Vec<String> {
+        let tied = if layers.tied() { ", head tied to the embedding" } else { "" };
+        let mut lines = vec![
+            format!("weights: {} ({} names, {} layers{tied})", self.weights, layers.family, layers.layers.len()),
+            format!("codes: {}, {} symmetry, clipped by error", settings.granularity.name(), settings.scheme.name()),
+            format!("error: {}", self.measure()),
+        ];
+        if let Some(activations) = &self.activations {
+            lines.push(format!("activations: {activations}"));
+        }
+        if self.synthetic {
+            lines.push("SYNTHETIC weights: no trained model has these errors".to_string());
+        }
+        if self.synthetic_activations {
+            lines.push("SYNTHETIC activations: Gaussian, not those of a model at work".to_string());
+        }
+        if !layers.others.is_empty() {
+            let first = crate::error::quote(layers.others[0].as_bytes());
+            lines.push(format!("left out: {} tensors that belong to no layer, the first {first}", layers.others.len()));
+        }
+        lines.extend(self.notes.iter().cloned());
+        lines
+            .into_iter()
+            .map(|line| line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect())
+            .collect()
+    }
+}
+
+/// A table for people.
+pub fn to_text(about: &About, layers: &Layers, settings: &Settings, errors: &Table) -> String {
+    let mut out = about.lines(layers, settings).join("\n");
+    let mut header: Vec<String> =
+        ["layer", "parameters", "MB", "MFLOP/token", "act. B", "KV B/token", "symmetry"].map(String::from).to_vec();
+    header.extend(errors.bits.iter().map(|bits| format!("{bits} bit")));
+    let mut rows = vec![header];
+    for (layer, row) in layers.layers.iter().zip(&errors.rows) {
+        let mut cells = vec![
+            if layer.tied { format!("{} (tied)", layer.kind) } else { layer.kind.to_string() },
+            layer.parameters.to_string(),
+            format!("{:.1}", layer.bytes as f64 / 1e6),
+            format!("{:.2}", layer.flops_per_token as f64 / 1e6),
+            layer.activation_bytes.to_string(),
+            layer.kv_bytes_per_token.to_string(),
+            row.symmetry.clone(),
+        ];
+        cells.extend(row.errors.iter().map(|&e| short(e)));
+        rows.push(cells);
+    }
+    out.push_str("\n\n");
+    let right: Vec<usize> = (1..6).chain(7..7 + errors.bits.len()).collect();
+    out.push_str(&table::to_text(&rows, &right));
+    out
+}
+
+/// Five decimals, or the leading digits of what has none.
+fn short(error: f64) -> String {
+    if error == 0.0 {
+        "0".to_string()
+    } else if error < 1e-3 {
+        format!("{error:.2e}")
+    } else {
+        format!("{error:.5}")
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'r> {
+    weights: &'r str,
+    synthetic: bool,
+    activations: Option<&'r str>,
+    synthetic_activations: bool,
+    family: String,
+    tied: bool,
+    granularity: String,
+    scheme: &'static str,
+    error: &'static str,
+    bits: &'r [u32],
+    layers: Vec<LayerOut<'r>>,
+    left_out: &'r [String],
+    notes: &'r [String],
+}
+
+#[derive(Serialize)]
+struct LayerOut<'r> {
+    name: String,
+    tensors: usize,
+    matrices: usize,
+    tied: bool,
+    parameters: u64,
+    bytes: u64,
+    flops_per_token: u64,
+    activation_bytes: u64,
+    kv_bytes_per_token: u64,
+    symmetry: &'r str,
+    weight_error: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A table for programs.
+pub fn to_json(about: &About, layers: &Layers, settings: &Settings, errors: &Table) -> String {
+    let by_width =
+        |row: &Row| errors.bits.iter().zip(&row.errors).map(|(bits, &e)| (bits.to_string(), e.into())).collect();
+    let rows = layers.layers.iter().zip(&errors.rows);
+    let report = Report {
+        weights: &about.weights,
+        synthetic: about.synthetic,
+        activations: about.activations.as_deref(),
+        synthetic_activations: about.synthetic_activations,
+        family: layers.family.to_string(),
+        tied: layers.tied(),
+        granularity: settings.granularity.name(),
+        scheme: settings.scheme.name(),
+        error: about.measure(),
+        bits: &errors.bits,
+        layers: rows
+            .map(|(l, row)| LayerOut {
+                name: l.kind.to_string(),
+                tensors: l.tensors.len(),
+                matrices: l.matrices.len(),
+                tied: l.tied,
+                parameters: l.parameters,
+                bytes: l.bytes,
+                flops_per_token: l.flops_per_token,
+                activation_bytes: l.activation_bytes,
+                kv_bytes_per_token: l.kv_bytes_per_token,
+                symmetry: &row.symmetry,
+                weight_error: by_width(row),
+            })
+            .collect(),
+        left_out: &layers.others,
+        notes: &about.notes,
+    };
+    // Numbers and strings always have a JSON form.
+    serde_json::to_string_pretty(&report).map_or_else(|_| String::new(), |text| text + "\n")
+}
+
+/// The `[[layer]]` blocks of a placement problem, to be joined with servers and links.
+pub fn to_toml(about: &About, layers: &Layers, settings: &Settings, errors: &Table) -> String {
+    let mut out = String::new();
+    for line in about.lines(layers, settings) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "# {line}");
+    }
+    for (layer, row) in layers.layers.iter().zip(&errors.rows) {
+        let error: Vec<String> =
+            errors.bits.iter().zip(&row.errors).map(|(bits, e)| format!("\"{bits}\" = {e:?}")).collect();
+        let _ = write!(
+            out,
+            "\n[[layer]]\nname = \"{}\"\nparameters = {}\nflops_per_token = {:?}\nactivation_bytes = {}\n\
+             kv_bytes_per_token = {}\nweight_error = {{ {} }}\n",
+            layer.kind,
+            layer.parameters,
+            layer.flops_per_token as f64,
+            layer.activation_bytes,
+            layer.kv_bytes_per_token,
+            error.join(", ")
+        );
+    }
+    out
+}

@@ -1,0 +1,140 @@
+//! `dftsp weights`: layers and errors, as text, JSON and TOML; tables kept beside the weights.
+
+use std::fs;
+
+use super::support::Folder;
+
+#[path = "../common/safetensors.rs"]
+#[allow(dead_code, reason = "each test uses its part")]
+mod safetensors;
+
+use safetensors::{file, llama};
+use toml::de::{DeTable, DeValue};
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn number(value: &DeValue) -> f64 {
+    match value {
+        DeValue::Integer(n) => n.as_str().parse().unwrap(),
+        DeValue::Float(x) => x.as_str().parse().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn with_model() -> Folder {
+    let folder = Folder::new();
+    folder.write("model.safetensors", file(&llama(2)));
+    folder
+}
+
+fn kept(folder: &Folder) -> Vec<String> {
+    folder.names().into_iter().filter(|name| name.starts_with(".dftsp-weights-")).collect()
+}
+
+#[test]
+fn the_blocks_of_a_problem_are_toml_and_agree_with_json() {
+    let folder = with_model();
+    let options = ["weights", "--model", ".", "--bits", "4,2,16", "--granularity", "group-32", "--no-cache"];
+    let toml = folder.ok_text(&[&options[..], &["--format", "toml"]].concat());
+    let json = folder.ok_text(&[&options[..], &["--format", "json"]].concat());
+    let toml = DeTable::parse(&toml).unwrap().into_inner();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let blocks = toml["layer"].get_ref().as_array().unwrap();
+    let layers = json["layers"].as_array().unwrap();
+    assert_eq!((blocks.len(), layers.len(), json["synthetic"].as_bool()), (4, 4, Some(false)));
+    for (block, layer) in blocks.iter().zip(layers) {
+        let block = block.get_ref();
+        assert_eq!(block["name"].get_ref().as_str(), layer["name"].as_str());
+        for key in ["parameters", "activation_bytes", "kv_bytes_per_token", "flops_per_token"] {
+            assert_eq!(Some(number(block[key].get_ref())), layer[key].as_f64(), "{key}");
+        }
+        for bits in ["2", "4", "16"] {
+            let error = number(block["weight_error"].get_ref()[bits].get_ref());
+            assert_eq!(Some(error), layer["weight_error"][bits].as_f64());
+        }
+    }
+    assert!(kept(&folder).is_empty());
+    let text = folder.ok_text(&options);
+    assert!(text.contains("weights: . (Llama names, 4 layers)") && text.contains("decoder.1"), "{text}");
+    assert!(!text.contains("SYNTHETIC"));
+}
+
+#[test]
+fn a_table_is_kept_beside_the_weights_and_renewed_when_stale_or_damaged() {
+    let folder = with_model();
+    let options = ["weights", "--model", "model.safetensors", "--format", "json"];
+    let first = folder.ok(&options);
+    let [name] = &kept(&folder)[..] else { panic!("{:?}", folder.names()) };
+    // What is kept is what is used: a table that was changed, checksum and all, shows.
+    let text = folder.text(name);
+    assert_eq!(folder.ok(&options), first);
+    folder.write(name, &text[..text.len() / 3]);
+    assert_eq!(folder.ok(&options), first);
+    assert_eq!(folder.text(name), text, "a damaged table is replaced");
+    let mut parts = llama(2);
+    parts[1].bytes[3] ^= 1;
+    folder.write("model.safetensors", file(&parts));
+    assert_ne!(folder.ok(&options), first);
+    assert_ne!(folder.text(name), text, "a stale table is replaced");
+    assert_eq!(kept(&folder).len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_is_no_obstacle() {
+    let folder = with_model();
+    // A folder that is not there stands in for one without the right to write, which root would have.
+    let output = folder.run(&["weights", "--model", ".", "--cache", "none", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let message = text_of(&output.stderr);
+    assert!(message.contains("the table is not kept: none/.dftsp-weights-"), "{message}");
+    assert!(message.contains("cannot write") && message.lines().count() == 1, "{message}");
+    assert!(text_of(&output.stdout).contains("weight_error"));
+    fs::create_dir(folder.path().join("tables")).unwrap();
+    folder.ok(&["weights", "--model", ".", "--cache", "tables"]);
+    assert_eq!(fs::read_dir(folder.path().join("tables")).unwrap().count(), 1);
+}
+
+#[test]
+fn synthetic_weights_say_so_everywhere_and_do_not_depend_on_threads() {
+    let folder = with_model();
+    let options = ["weights", "--model", ".", "--no-cache", "--calibration", "synthetic"];
+    let on = |threads: &str, format: &str| {
+        folder.ok_text(&[&options[..], &["--threads", threads, "--format", format]].concat())
+    };
+    for format in ["text", "json", "toml"] {
+        let one = on("1", format);
+        assert_eq!(one, on("3", format));
+        let marked = one.contains("SYNTHETIC activations") || one.contains("\"synthetic_activations\": true");
+        assert!(marked, "{one}");
+    }
+    assert!(on("1", "toml").starts_with("# weights: "));
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    let folder = with_model();
+    for (options, message) in [
+        (&["--model", "."][..], "--bits: '1x' is no width; give 2 to 16, or 32"),
+        (&["--model", "none", "--bits", "4"], "none: cannot open"),
+        (&["--synthetic", "gpt-5", "--bits", "4"], "--synthetic: the model 'gpt-5' is not known"),
+        (&["--model", ".", "--bits", "17"], "--bits: 17 is no width"),
+        (&["--model", ".", "--bits", ""], "--bits: '' is no width"),
+        (&["--model", ".", "--bits", "4", "--granularity", "group-7"], "--granularity: 'group-7' is no granularity"),
+        (&["--model", ".", "--bits", "4", "--calibration", "none"], "none: cannot open"),
+        (&["--bits", "4"], "required"),
+        (&["--bits", "4", "--model", ".", "--synthetic", "opt-350m"], "cannot be used with"),
+    ] {
+        let bits = if options.contains(&"--bits") { &[][..] } else { &["--bits", "1x"] };
+        let output = folder.run(&[&["weights"], options, bits].concat());
+        let found = text_of(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len(), found.lines().count()), (Some(2), 0, 1), "{found}");
+        assert!(found.contains(message), "{options:?}: {found}");
+    }
+    folder.write("model.safetensors", &file(&llama(1))[..90]);
+    let output = folder.run(&["weights", "--model", "."]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text_of(&output.stderr).contains("the file is truncated"), "{}", text_of(&output.stderr));
+}
