@@ -50,18 +50,20 @@
 //! | | [`compare`] | measures the backends against each other |
 //! | over time | [`simulation`] | the epoch protocol: queue, scheduler, allocator, engine, output |
 //! | | [`experiment`] | many runs: parameters, seeds, confidence intervals |
-//! | placement | [`quantizer`] | weights from safetensors files, quantised: the error of each layer at each width |
+//! | over servers | [`quantizer`] | weights from safetensors files, quantised: the error of each layer at each width |
+//! | | [`placement`] | the layers of a model on several edge servers, and the bits of each (DILEMMA) |
 //! | output | [`report`] | text, JSON, CSV, Markdown and plots |
 //! | | [`reproduce`] | the paper's figures and tables beside its claims |
-//! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate`, `export`, `simulate`, `sweep`, `reproduce`, `compare`, `weights`, `devices` |
+//! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate`, `export`, `simulate`, `sweep`, `reproduce`, `compare`, `weights`, `place`, `devices` |
 //!
 //! [`error`], [`limits`], [`device`] (where a search runs, and why) and `files` serve them all; the clock of [`search`] its backends
 //! too.
 //!
 //! # Features
 //!
-//! `cli` (default) builds the program and brings `files`, readers and writers, `plots`, plots as SVG, `simulation`, the
-//! node over time, and `weights`, safetensors files and the quantiser. Without default features the library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the GPU backend,
+//! `cli` (default) builds the program and brings `files`, readers and writers, `ilp`, placements by a general solver (in Rust;
+//! `highs`: by HiGHS, built from C++), `plots`, plots as SVG, `simulation`, the node over time, and `weights`, safetensors
+//! files and the quantiser. Without default features the library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the GPU backend,
 //! with `bytemuck` and `cudarc`.
 
 // The generators of tests/common/ serve the tests in here too.
@@ -122,6 +124,8 @@ pub mod experiment;
 
 #[cfg(feature = "weights")]
 pub mod quantizer;
+
+pub mod placement;
 
 pub mod report;
 

@@ -26,6 +26,15 @@ pub const MAX_ID_BYTES: usize = 256;
 /// The most classes of service, and the most further models on a node.
 pub const MAX_CLASSES: usize = 64;
 
+/// The most servers, links and layers (of all models) of a placement.
+pub const MAX_SERVERS: usize = 1_000;
+/// See [`MAX_SERVERS`].
+pub const MAX_LINKS: usize = 200_000;
+/// See [`MAX_SERVERS`].
+pub const MAX_LAYERS: usize = 10_000;
+/// The widest weight of a placement, bits.
+pub const MAX_WIDTH: u32 = 32;
+
 /// Prompt tokens `s_i`, output tokens `n_i`, padded prompt tokens s'.
 pub const TOKENS: Range = from(1.0, 10_000_000.0, "tokens");
 /// Latency requirement `τ_i`, seconds.
@@ -78,6 +87,24 @@ pub const SHORTEST_PERIOD_S: f64 = 1e-6;
 pub const WEIGHT: Range = from(0.0, 1e9, "a weight");
 /// Part of a whole.
 pub const SHARE: Range = from(0.0, 1.0, "a share");
+/// Bandwidth of a link between servers, bytes a second.
+pub const LINK_BANDWIDTH: Range = from(1e-3, 1e18, "bytes a second");
+/// Latency of a link, seconds.
+pub const LATENCY: Range = from(0.0, 1e6, "seconds");
+/// Time that a server may compute for one request, seconds.
+pub const BUSY: Range = from(0.0, 1e9, "seconds");
+/// Bytes that a server may send for one request.
+pub const SENT: Range = from(0.0, 1e21, "bytes");
+/// Parameters of a layer.
+pub const PARAMETERS: Range = from(0.0, 1e15, "parameters");
+/// Work of a layer, FLOP a token.
+pub const TOKEN_FLOPS: Range = from(0.0, 1e18, "FLOP");
+/// What a layer passes on or holds, bytes a token.
+pub const TOKEN_BYTES: Range = from(0.0, 1e12, "bytes");
+/// Weight error of a layer at a width.
+pub const WEIGHT_ERROR: Range = from(0.0, 1e9, "a relative error");
+/// Sum of the weight errors of a model.
+pub const ERROR_BUDGET: Range = from(0.0, 1e12, "a sum of relative errors");
 
 const fn from(min: f64, max: f64, unit: &'static str) -> Range {
     Range { min, max, min_allowed: true, unit }

@@ -1,5 +1,5 @@
 //! The command line: `dftsp solve`, `verify`, `explain`, `generate`, `export`, `simulate`, `sweep`, `reproduce`,
-//! `compare`, `weights`, `devices`.
+//! `compare`, `weights`, `place`, `devices`.
 //!
 //! Results go to standard output in one piece, messages to standard error. Exit status 0: done; 2: wrong usage or
 //! input, or an output that cannot be written; 1: anything else, such as a solution that does not verify.
@@ -11,6 +11,7 @@ mod export;
 mod folder;
 mod generate;
 mod input;
+mod place;
 mod progress;
 mod reproduce;
 mod simulate;
@@ -54,6 +55,8 @@ enum Verb {
     Simulate(simulate::Args),
     /// Simulate over the values of scenario keys and over seeds, with confidence intervals; resumable.
     Sweep(sweep::Args),
+    /// Place the layers of a model on several edge servers, and choose the bits of each.
+    Place(place::Args),
     /// Measure the backends against each other, on the same instances.
     Compare(compare::Args),
     /// Run the simulations of the paper again, beside its claims.
@@ -80,8 +83,7 @@ pub fn main() -> ExitCode {
         // Help and version, which are no errors and go to standard output.
         Err(e) if !e.use_stderr() => return print(&e.to_string()).map_or(ExitCode::from(2), |()| ExitCode::SUCCESS),
         Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let verbs =
-                "solve, verify, explain, generate, export, simulate, sweep, reproduce, compare, weights or devices";
+            let verbs = "solve, verify, explain, generate, export, simulate, sweep, reproduce, compare, weights, place or devices";
             let _ = writeln!(io::stderr(), "dftsp: no verb is given; give {verbs}, or --help");
             return ExitCode::from(2);
         }
@@ -118,6 +120,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Export(args) => export::run(&args),
         Verb::Simulate(args) => simulate::run(&args),
         Verb::Sweep(args) => sweep::run(&args),
+        Verb::Place(args) => place::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Reproduce(args) => reproduce::run(&args),
         Verb::Weights(args) => weights::run(&args),

@@ -1,5 +1,5 @@
 //! Outcomes for people ([`text`], [`precision`]) and for programs (`json`, the contract that `verify` reads back);
-//! marginal values ([`explain`]), measurements ([`compare`]) and devices ([`devices`]) for both; plots (`plot`), and what
+//! marginal values ([`explain`]), placements ([`placement`]), measurements ([`compare`]) and devices ([`devices`]) for both; plots (`plot`), and what
 //! reports share ([`markdown`], [`number`]).
 
 pub mod compare;
@@ -9,6 +9,7 @@ pub mod explain;
 pub mod json;
 pub mod markdown;
 pub mod number;
+pub mod placement;
 #[cfg(feature = "plots")]
 pub mod plot;
 pub mod precision;

@@ -165,7 +165,7 @@ pub fn parse_with(text: &str, name: &str, model: Option<Model>, overrides: &[(St
         scenario.services.push(service);
     }
     // What no single key shows: sums of shares, and how many there are.
-    scenario.check().map_err(|e| file.locate(e))?;
+    scenario.check().map_err(|e| file.locate(e, "scenario"))?;
     Ok(scenario)
 }
 

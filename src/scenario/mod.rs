@@ -12,7 +12,7 @@ pub mod model_config;
 mod overrides;
 pub mod preset;
 #[cfg(feature = "files")]
-mod table;
+pub(crate) mod table;
 #[cfg(feature = "files")]
 mod traffic;
 #[cfg(feature = "files")]

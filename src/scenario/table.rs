@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use crate::error::{Error, Place, Result, quote};
 use crate::limits;
 
-pub(super) fn line_of(text: &str, offset: usize) -> u64 {
+pub(crate) fn line_of(text: &str, offset: usize) -> u64 {
     1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count() as u64
 }
 
@@ -17,22 +17,22 @@ pub const EMBEDDED: &str = "the embedded scenario";
 
 /// Where a value stands: in the text of a file, or in an override.
 #[derive(Clone, Copy)]
-pub(super) struct Origin<'t> {
-    pub(super) text: &'t str,
-    pub(super) name: &'t str,
+pub(crate) struct Origin<'t> {
+    pub(crate) text: &'t str,
+    pub(crate) name: &'t str,
     /// Key and value. Values of override i have the span that begins i + 1 bytes after the end of the text.
-    pub(super) overrides: &'t [(String, String)],
+    pub(crate) overrides: &'t [(String, String)],
 }
 
 impl Origin<'_> {
     /// The span of all that override `index` brings.
-    pub(super) fn span_of(&self, index: usize) -> Range<usize> {
+    pub(crate) fn span_of(&self, index: usize) -> Range<usize> {
         let at = self.text.len() + 1 + index;
         at..at + 1
     }
 
     /// Whether a span is that of an override, and of which key.
-    pub(super) fn overridden(&self, span: &Range<usize>) -> Option<&str> {
+    pub(crate) fn overridden(&self, span: &Range<usize>) -> Option<&str> {
         let index = span.start.checked_sub(self.text.len() + 1)?;
         self.overrides.get(index).map(|(key, _)| key.as_str())
     }
@@ -48,7 +48,7 @@ impl Origin<'_> {
         keys().find(|key| table(key) == table(field)).or_else(|| keys().next())
     }
 
-    pub(super) fn place(&self, span: Range<usize>, field: impl Into<String>) -> Place {
+    pub(crate) fn place(&self, span: Range<usize>, field: impl Into<String>) -> Place {
         let field = field.into();
         let Some(key) = self.overridden(&span).or_else(|| self.suspect(&field)) else {
             return Place::line(self.name, line_of(self.text, span.start)).field(field);
@@ -66,12 +66,12 @@ pub(crate) fn quote_plainly(text: &str) -> String {
 }
 
 /// The keys of a table, and its tables, whose keys are those of the table of that name at the top.
-pub(super) struct Shape {
-    pub(super) name: &'static str,
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
     /// Whether there may be many: `[[name]]`.
-    pub(super) many: bool,
-    pub(super) keys: &'static [&'static str],
-    pub(super) tables: &'static [&'static str],
+    pub(crate) many: bool,
+    pub(crate) keys: &'static [&'static str],
+    pub(crate) tables: &'static [&'static str],
 }
 
 impl Shape {
@@ -80,18 +80,18 @@ impl Shape {
     }
 }
 
-pub(super) struct File<'t> {
-    pub(super) origin: Origin<'t>,
-    pub(super) root: &'t DeTable<'t>,
+pub(crate) struct File<'t> {
+    pub(crate) origin: Origin<'t>,
+    pub(crate) root: &'t DeTable<'t>,
 }
 
 impl<'t> File<'t> {
-    pub(super) fn optional(&self, name: &str) -> Result<Option<Table<'t>>> {
+    pub(crate) fn optional(&self, name: &str) -> Result<Option<Table<'t>>> {
         self.root.get(name).map(|value| Table::new(self.origin, name.to_string(), value)).transpose()
     }
 
     /// The tables of an array, in order; none without it.
-    pub(super) fn many(&self, name: &str) -> Result<Vec<Table<'t>>> {
+    pub(crate) fn many(&self, name: &str) -> Result<Vec<Table<'t>>> {
         let Some(value) = self.root.get(name) else { return Ok(Vec::new()) };
         let Some(items) = value.get_ref().as_array() else {
             let place = self.origin.place(value.span(), name);
@@ -101,7 +101,7 @@ impl<'t> File<'t> {
     }
 
     /// Refuses tables and keys that are not in `shapes`.
-    pub(super) fn check_keys(&self, shapes: &[Shape]) -> Result<()> {
+    pub(crate) fn check_keys(&self, shapes: &[Shape]) -> Result<()> {
         for (key, value) in self.root {
             let name = key.get_ref().as_ref();
             let Some(shape) = shapes.iter().find(|shape| shape.name == name) else {
@@ -125,7 +125,14 @@ impl<'t> File<'t> {
         Ok(())
     }
 
-    fn check_table(&self, name: &str, shape: &Shape, value: &Spanned<DeValue<'_>>, shapes: &[Shape]) -> Result<()> {
+    /// Refuses keys of one table that are not in its shape, or in those of its tables.
+    pub(crate) fn check_table(
+        &self,
+        name: &str,
+        shape: &Shape,
+        value: &Spanned<DeValue<'_>>,
+        shapes: &[Shape],
+    ) -> Result<()> {
         // What is no table is refused when it is read.
         for (key, value) in value.get_ref().as_table().into_iter().flatten() {
             let known = key.get_ref().as_ref();
@@ -143,19 +150,20 @@ impl<'t> File<'t> {
         Ok(())
     }
 
-    pub(super) fn table(&self, name: &str) -> Result<Table<'t>> {
+    pub(crate) fn table(&self, name: &str) -> Result<Table<'t>> {
         self.optional(name)?.ok_or_else(|| {
             let problem = format!("the table [{name}] is missing");
             Place::file(self.origin.name).error(problem, format!("add [{name}] with its keys or a preset"))
         })
     }
 
-    /// An error of [`Scenario::check`](super::Scenario::check) at the line of its key, or of the table around it.
-    pub(super) fn locate(&self, error: Error) -> Error {
+    /// An error about the whole of `what` (such as [`Scenario::check`](super::Scenario::check)'s, about "scenario") at
+    /// the line of its key, or of the table around it.
+    pub(crate) fn locate(&self, error: Error, what: &str) -> Error {
         let Error::Input { place: Place { source, line: None, field: Some(field) }, problem, remedy } = error else {
             return error;
         };
-        if source != "scenario" {
+        if source != what {
             return Place { source, line: None, field: Some(field) }.error(problem, remedy);
         }
         let mut parts = field.split('.');
@@ -177,7 +185,7 @@ impl<'t> File<'t> {
 }
 
 /// One table.
-pub(super) struct Table<'t> {
+pub(crate) struct Table<'t> {
     origin: Origin<'t>,
     name: String,
     span: Range<usize>,
@@ -195,16 +203,32 @@ impl<'t> Table<'t> {
     }
 
     /// A table of this table.
-    pub(super) fn optional(&self, name: &str) -> Result<Option<Table<'t>>> {
+    pub(crate) fn optional(&self, name: &str) -> Result<Option<Table<'t>>> {
         self.get(name).map(|value| Table::new(self.origin, format!("{}.{name}", self.name), value)).transpose()
     }
 
-    pub(super) fn table(&self, name: &str) -> Result<Table<'t>> {
+    /// The tables of an array of this table, in order; none without it.
+    pub(crate) fn many(&self, name: &str) -> Result<Vec<Table<'t>>> {
+        let Some(value) = self.get(name) else { return Ok(Vec::new()) };
+        if value.get_ref().as_array().is_none() {
+            let remedy = "write an array of tables: [[table.name]] and its keys below";
+            return Err(self.place(value, name).error("not an array of tables", remedy));
+        }
+        let items = (0..).zip(self.items(name));
+        items.map(|(at, item)| Table::new(self.origin, format!("{}.{name}.{at}", self.name), item)).collect()
+    }
+
+    /// The items of an array; none if there is no such array.
+    pub(crate) fn items(&self, name: &str) -> Vec<&'t Spanned<DeValue<'t>>> {
+        self.get(name).and_then(|value| value.get_ref().as_array()).into_iter().flatten().collect()
+    }
+
+    pub(crate) fn table(&self, name: &str) -> Result<Table<'t>> {
         self.optional(name)?
             .ok_or_else(|| self.place_of(name).error("the table is missing", "add it with its keys or a preset"))
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.map.contains_key(key)
     }
 
@@ -217,14 +241,14 @@ impl<'t> Table<'t> {
     }
 
     /// The place of a key, or of the table that lacks it.
-    pub(super) fn place_of(&self, key: &str) -> Place {
+    pub(crate) fn place_of(&self, key: &str) -> Place {
         match self.map.get(key) {
             Some(value) => self.place(value, key),
             None => self.origin.place(self.span.clone(), format!("{}.{key}", self.name)),
         }
     }
 
-    pub(super) fn string(&self, key: &'static str, remedy: &str) -> Result<Option<&'t str>> {
+    pub(crate) fn string(&self, key: &'static str, remedy: &str) -> Result<Option<&'t str>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.get_ref().as_str() {
             Some(text) => Ok(Some(text)),
@@ -233,7 +257,7 @@ impl<'t> Table<'t> {
     }
 
     /// A preset's value by its name.
-    pub(super) fn preset<T>(&self, names: &[&str], find: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+    pub(crate) fn preset<T>(&self, names: &[&str], find: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
         let remedy = format!("the presets are {}", names.join(", "));
         let Some(name) = self.string("preset", &remedy)? else { return Ok(None) };
         match find(name) {
@@ -242,7 +266,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    pub(super) fn number(&self, key: &'static str, range: &limits::Range) -> Result<Option<f64>> {
+    pub(crate) fn number(&self, key: &'static str, range: &limits::Range) -> Result<Option<f64>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let number =
             number_of(value).ok_or_else(|| self.place(value, key).error(not_a_number(value), range.remedy()))?;
@@ -250,7 +274,7 @@ impl<'t> Table<'t> {
         Ok(Some(number))
     }
 
-    pub(super) fn pair(&self, key: &'static str, range: &limits::Range) -> Result<Option<(f64, f64)>> {
+    pub(crate) fn pair(&self, key: &'static str, range: &limits::Range) -> Result<Option<(f64, f64)>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let remedy = || format!("give [lowest, highest]; {}", range.remedy());
         let items = value.get_ref().as_array();
@@ -270,7 +294,7 @@ impl<'t> Table<'t> {
     }
 
     /// A list of whole numbers.
-    pub(super) fn wholes(&self, key: &'static str, range: &limits::Range) -> Result<Option<Vec<u32>>> {
+    pub(crate) fn wholes(&self, key: &'static str, range: &limits::Range) -> Result<Option<Vec<u32>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let items = value.get_ref().as_array();
         let Some(numbers) = items.and_then(|items| items.iter().map(number_of).collect::<Option<Vec<f64>>>()) else {
@@ -284,7 +308,7 @@ impl<'t> Table<'t> {
         numbers.into_iter().map(whole).collect::<Result<_>>().map(Some)
     }
 
-    pub(super) fn boolean(&self, key: &'static str) -> Result<Option<bool>> {
+    pub(crate) fn boolean(&self, key: &'static str) -> Result<Option<bool>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.get_ref().as_bool() {
             Some(flag) => Ok(Some(flag)),
@@ -294,23 +318,23 @@ impl<'t> Table<'t> {
         }
     }
 
-    pub(super) fn whole(&self, key: &'static str, range: &limits::Range) -> Result<Option<u32>> {
+    pub(crate) fn whole(&self, key: &'static str, range: &limits::Range) -> Result<Option<u32>> {
         let Some(number) = self.number(key, range)? else { return Ok(None) };
         whole(number, range, || self.place_of(key)).map(Some)
     }
 
-    pub(super) fn missing(&self, key: &str, remedy: &str) -> Error {
+    pub(crate) fn missing(&self, key: &str, remedy: &str) -> Error {
         self.place_of(key).error("the key is missing", remedy)
     }
 
-    pub(super) fn required(&self, key: &'static str, range: &limits::Range, preset: Option<f64>) -> Result<f64> {
+    pub(crate) fn required(&self, key: &'static str, range: &limits::Range, preset: Option<f64>) -> Result<f64> {
         match self.number(key, range)?.or(preset) {
             Some(number) => Ok(number),
             None => Err(self.missing(key, &range.remedy())),
         }
     }
 
-    pub(super) fn required_whole(&self, key: &'static str, range: &limits::Range, preset: Option<u32>) -> Result<u32> {
+    pub(crate) fn required_whole(&self, key: &'static str, range: &limits::Range, preset: Option<u32>) -> Result<u32> {
         match self.whole(key, range)?.or(preset) {
             Some(number) => Ok(number),
             None => Err(self.missing(key, &range.remedy())),

@@ -14,6 +14,7 @@ mod explain;
 mod export;
 mod generate;
 mod outputs;
+mod place;
 mod quantization;
 mod reproduce;
 mod simulate;

@@ -1,0 +1,226 @@
+//! `dftsp place`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use super::Format;
+use super::solve::time_limit;
+use crate::error::{Error, Place, quote};
+use crate::files::read::read_text;
+use crate::limits::MAX_WIDTH;
+use crate::placement::baseline::{self, Baseline};
+use crate::placement::delay::Communication;
+use crate::placement::generate::{self, Spec};
+use crate::placement::ilp::{self, Answer};
+use crate::placement::solve::{Certificate, Outcome, Solution, Work, solve};
+use crate::placement::{Problem, file, infeasible};
+use crate::report::placement::{Bound, Change, Report, json, mean_bits, text};
+use crate::search::Limits;
+
+/// How communication is charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CommunicationName {
+    /// Every crossing of a link.
+    Chain,
+    /// Every ordered pair of servers once, as in the paper's objective.
+    Paper,
+}
+
+/// Options of `dftsp place`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Servers, links and layers (TOML). Without it, OPT-350m on five servers with synthetic weight errors.
+    #[arg(long, value_name = "FILE")]
+    problem: Option<PathBuf>,
+    /// exact: proven optimal. ilp: a general solver. one-server, even-split, greedy, uniform-N (N bits for every layer),
+    /// placement-alone (16 bits), quantization-alone (the even split's placement): without joint optimisation.
+    #[arg(long, value_name = "NAME", default_value = "exact")]
+    solver: String,
+    /// How communication is charged.
+    #[arg(long, value_enum, default_value = "chain")]
+    communication: CommunicationName,
+    /// Stop after this time, with the best assignment found and a bound. Baselines and changed problems have as long each.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, allow_negative_numbers = true)]
+    time_limit: f64,
+    /// Threads at most; without it, one for each core. The result never depends on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    threads: Option<u32>,
+    /// Report for people, or the JSON contract.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Also place the layers where all links, or all servers, are 4 times slower to 4 times faster.
+    #[arg(long)]
+    sensitivity: bool,
+    /// Leave out what the placement is compared with.
+    #[arg(long)]
+    no_baselines: bool,
+    /// Write the result to a file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write the problem that is solved, with every key, to a file.
+    #[arg(long, value_name = "FILE")]
+    problem_output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Method {
+    Exact,
+    Ilp,
+    Baseline(Baseline),
+}
+
+/// The file, to say where in it something is wrong that only shows in the whole.
+struct Source {
+    name: String,
+    text: String,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let limits = time_limit(args.time_limit)?;
+    let method = method(&args.solver)?;
+    let communication = match args.communication {
+        CommunicationName::Chain => Communication::Chain,
+        CommunicationName::Paper => Communication::Paper,
+    };
+    let (problem, source) = match &args.problem {
+        Some(path) => {
+            let name = path.display().to_string();
+            let text = read_text(path, file::MAX_FILE)?;
+            (file::parse(&text, &name)?, Some(Source { name, text }))
+        }
+        None => (generate::problem(&Spec::opt_350m(1)), None),
+    };
+    let threads = args.threads.map_or(0, |n| n as usize);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::Threads { threads, source: e.into() })?;
+    let parallel = pool.current_num_threads() > 1;
+    let place = |problem: &Problem| pool.install(|| solve(problem, communication, &limits, parallel));
+    let start = Instant::now();
+    let (outcome, bound) = match method {
+        Method::Exact => (place(&problem), Bound::Proven),
+        Method::Ilp => (general(&problem, communication, limits.time)?, Bound::Claimed),
+        Method::Baseline(b) => match baseline::place(&problem, b, communication, &limits) {
+            Ok(placed) => (as_outcome(placed), Bound::Rule),
+            Err(why) => bail!("the solver {b} finds no placement: {why}"),
+        },
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    let solution = match outcome {
+        Outcome::Placed(solution) => solution,
+        Outcome::Infeasible => {
+            let few = Limits::time(Duration::from_secs_f64(args.time_limit.min(5.0)));
+            let error = infeasible::diagnose(&problem, communication, &few);
+            return Err(locate(error, source.as_ref()).into());
+        }
+        Outcome::Unknown { bound_s } => bail!(
+            "--time-limit: no placement was found in {} s, and none is faster than {bound_s} s; give more time",
+            args.time_limit
+        ),
+    };
+    let mut report = Report {
+        problem: &problem,
+        about: about(args, &problem),
+        solver: args.solver.clone(),
+        communication,
+        solution: &solution,
+        bound,
+        baselines: Vec::new(),
+        sensitivity: Vec::new(),
+        seconds,
+    };
+    if method == Method::Exact && !args.no_baselines {
+        report.baselines =
+            Baseline::ALL.map(|b| (b, baseline::place(&problem, b, communication, &limits))).into_iter().collect();
+    }
+    if args.sensitivity {
+        report.sensitivity = sensitivity(&problem, place);
+    }
+    if let Some(path) = &args.problem_output {
+        crate::files::write::write_file(path, file::to_toml(&problem).as_bytes())?;
+    }
+    let result = match args.format {
+        Format::Text => text::to_text(&report),
+        Format::Json => json::to_json(&report),
+    };
+    super::finish(args.output.as_deref(), &result)
+}
+
+fn about(args: &Args, problem: &Problem) -> String {
+    let from = match &args.problem {
+        Some(path) => path.display().to_string(),
+        None => "embedded, OPT-350m on five servers".to_string(),
+    };
+    let models = match problem.models.len() {
+        1 => String::new(),
+        n => format!(" of {n} models"),
+    };
+    format!(
+        "{from}; {} layers{models}, {} servers, {} links",
+        problem.len(),
+        problem.servers.len(),
+        problem.links.len()
+    )
+}
+
+fn method(name: &str) -> Result<Method> {
+    match name {
+        "exact" => return Ok(Method::Exact),
+        "ilp" => return Ok(Method::Ilp),
+        _ => {}
+    }
+    let uniform = || name.strip_prefix("uniform-")?.parse().ok().filter(|bits| (1..=MAX_WIDTH).contains(bits));
+    let baseline = Baseline::from_name(name).or_else(|| uniform().map(Baseline::Uniform));
+    baseline.map(Method::Baseline).ok_or_else(|| {
+        let remedy = "give exact, ilp, one-server, even-split, greedy, uniform-N (N from 1 to 32 bits), placement-alone or \
+                      quantization-alone";
+        Place::file("--solver").error(format!("unknown solver {}", quote(name.as_bytes())), remedy).into()
+    })
+}
+
+/// What a general solver finds.
+fn general(problem: &Problem, communication: Communication, time: Option<Duration>) -> Result<Outcome> {
+    match ilp::solve(problem, communication, time) {
+        Answer::Optimal(outcome) | Answer::Stopped(outcome) => Ok(outcome),
+        Answer::Failed(why) => bail!("the general solver failed: {why}"),
+    }
+}
+
+fn as_outcome(placed: baseline::Placed) -> Outcome {
+    let baseline::Placed { seats, usage, bound_s } = placed;
+    let (certificate, work) = (Certificate::default(), Work::default());
+    Outcome::Placed(Box::new(Solution { seats, usage, bound_s, certificate, work }))
+}
+
+/// Names the file and the line in an error about the problem as a whole.
+fn locate(error: Error, source: Option<&Source>) -> Error {
+    match source {
+        Some(source) => file::locate(&source.text, &source.name, error),
+        None => error,
+    }
+}
+
+fn sensitivity(problem: &Problem, place: impl Fn(&Problem) -> Outcome) -> Vec<Change> {
+    const FACTORS: [f64; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
+    let mut changes = Vec::new();
+    for (what, links) in [("link bandwidth", true), ("server speed", false)] {
+        for factor in FACTORS {
+            let mut changed = problem.clone();
+            if links {
+                changed.links.iter_mut().for_each(|k| k.bandwidth_bytes_per_s *= factor);
+            } else {
+                changed.servers.iter_mut().for_each(|s| s.compute_flops *= factor);
+            }
+            let result = match place(&changed) {
+                Outcome::Placed(s) => Ok((s.usage.delay_s, s.bound_s, mean_bits(&changed, &s.seats))),
+                Outcome::Infeasible => Err("no placement keeps all limits".to_string()),
+                Outcome::Unknown { .. } => Err("the time limit came first".to_string()),
+            };
+            changes.push(Change { what, factor, result });
+        }
+    }
+    changes
+}

@@ -1,0 +1,628 @@
+//! The chain, layer by layer, as partial assignments (labels) that are extended, bounded and compared.
+//!
+//! A label is dropped when
+//! - its *completion bound* (what it cost, the prices of what it used, the cheapest priced way to the end, less what all
+//!   limits are worth) reaches the incumbent. A server to which no completion below the incumbent can return, or which is
+//!   too full for any layer to come, is *closed*: what is left of it is waste, and its worth is added to the bound;
+//! - another label at the same server is no slower, has no more weight error and uses no more of any server that the
+//!   label could still use (closed ones do not count). This is what makes the permutations of bits among equal layers one.
+//!   In the paper form, what the label has paid for and the other has not is added to the other's cost;
+//! - the pass is limited to a width, and others have lower bounds. The least bound dropped so is reported: without one, the
+//!   pass has proven its best assignment optimal, or that there is none.
+//!
+//! The order of work, and so the result, does not depend on threads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::delay::Communication;
+use super::prices::Reduced;
+use super::tables::{BUSY, MEMORY, SENT, Tables};
+use super::ways::Ways;
+use crate::search::Clock;
+
+/// Relative distance from the incumbent at which a bound counts as reached: half of what "optimal" allows.
+pub(super) const CLOSE: f64 = 5e-10;
+/// Relative part of the incumbent that dominance may lose, over all layers together.
+const LOST: f64 = 1e-10;
+/// Labels of a layer that one thread handles.
+const CHUNK: usize = 256;
+/// The widest pass without contexts.
+const NARROW: usize = 128;
+/// Servers that can be closed: bits of a word.
+const CLOSABLE: usize = 64;
+
+/// Ways to the end where servers that were left have only what is left of them: far tighter than those of the root, and the
+/// same for all labels that left about as much.
+#[derive(Default)]
+pub(super) struct Contexts {
+    known: HashMap<Vec<u16>, u32>,
+    tails: Vec<Vec<f64>>,
+}
+
+/// What never changes from pass to pass.
+pub(super) struct Search<'t> {
+    pub t: &'t Tables,
+    pub reduced: Reduced,
+    /// For each server: cheapest completions that come (back) to it; empty if they would be too large.
+    via: Vec<Vec<f64>>,
+    /// Least memory of any layer after this one.
+    least_memory: Vec<f64>,
+    /// Paper form: parts of latency and bytes that bounds count from a layer on, within its model.
+    rest: Vec<(f64, f64)>,
+    /// Least error of the layers after this one, within its model.
+    least_quality: Vec<f64>,
+    pub threads: bool,
+    /// Tighter ways to the end, from the same prices.
+    pub ways: Option<Ways>,
+    contexts: Contexts,
+}
+
+/// What a pass found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Cost, and server and choice of each layer.
+    pub best: Option<(f64, Vec<(u32, u32)>)>,
+    /// Least bound of what was dropped for the width or time; infinite if nothing was.
+    pub open: f64,
+    /// Labels kept.
+    pub labels: u64,
+    pub out_of_time: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Label {
+    /// With prices for what was used.
+    reduced: f64,
+    cost: f64,
+    quality: f64,
+    /// Worth of what is left on closed servers.
+    waste: f64,
+    /// The bound without the way to the end.
+    floor: f64,
+    bound: f64,
+    closed: u64,
+    parent: u32,
+    server: u32,
+    choice: u32,
+    /// The server that was left for this one just now; [`NONE`] if it was this one, or nothing had to be sent.
+    left: u32,
+    context: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// Ordered pairs that were paid for, each with its charge.
+type Paid = Arc<[(u32, f64)]>;
+
+/// The labels of one layer.
+#[derive(Default)]
+struct Front {
+    labels: Vec<Label>,
+    /// `servers × kinds` for each label.
+    used: Vec<f64>,
+    /// Paper form only.
+    paid: Vec<Paid>,
+}
+
+impl<'t> Search<'t> {
+    pub fn new(t: &'t Tables, reduced: Reduced, threads: bool) -> Search<'t> {
+        let mut least_memory = vec![f64::INFINITY; t.layers];
+        let mut rest = vec![(0.0, 0.0); t.layers];
+        let mut least_quality = vec![0.0; t.layers];
+        let least =
+            |l: usize, of: fn(&super::tables::Choice) -> f64| t.choices(l).iter().map(of).fold(f64::INFINITY, f64::min);
+        for l in (0..t.layers).rev() {
+            if l + 1 < t.layers {
+                least_memory[l] = least_memory[l + 1].min(least(l + 1, |c| c.memory));
+            }
+            if !t.model_ends(l) {
+                rest[l] = (rest[l + 1].0 + t.share[l] * t.crossings[l], rest[l + 1].1 + t.share[l] * t.bytes[l]);
+                least_quality[l] = least_quality[l + 1] + least(l + 1, |c| c.quality);
+            }
+        }
+        let mut search = Search {
+            t,
+            reduced,
+            via: Vec::new(),
+            least_memory,
+            rest,
+            least_quality,
+            threads,
+            ways: None,
+            contexts: Contexts::default(),
+        };
+        search.vias();
+        search
+    }
+
+    /// The same with other prices, and tighter ways to the end from them.
+    pub fn sharpen(&mut self, ways: Ways) {
+        self.reduced = ways.reduced.clone();
+        self.vias();
+        self.ways = Some(ways);
+    }
+
+    fn vias(&mut self) {
+        const LARGEST: usize = 20_000_000;
+        let (t, r) = (self.t, &self.reduced);
+        // The first context is that of the root.
+        self.contexts = Contexts { known: HashMap::new(), tails: vec![r.tail.clone()] };
+        self.via.clear();
+        let closable = t.servers.min(CLOSABLE);
+        if r.tail.len().saturating_mul(closable) > LARGEST {
+            return;
+        }
+        self.via = if self.threads {
+            (0..closable).into_par_iter().map(|k| r.via(t, k)).collect()
+        } else {
+            (0..closable).map(|k| r.via(t, k)).collect()
+        };
+    }
+
+    /// One pass with at most `width` labels a layer, looking for less than `incumbent`.
+    pub fn pass(&mut self, incumbent: f64, width: usize, clock: &mut Clock) -> Found {
+        let t = self.t;
+        let mut found = Found { open: f64::INFINITY, ..Found::default() };
+        let limit = if incumbent.is_finite() { incumbent - CLOSE * incumbent.abs() } else { incumbent };
+        let scale = if incumbent.is_finite() { incumbent } else { self.reduced.bound.max(0.0) };
+        let step = LOST * scale / t.layers as f64;
+        let mut history: Vec<Vec<(u32, u32, u32)>> = Vec::with_capacity(t.layers);
+        let mut front = Front::default();
+        for l in 0..t.layers {
+            if clock.look() {
+                // Nothing is below the least bound on the way.
+                let least = front.labels.iter().map(|x| x.bound).fold(f64::INFINITY, f64::min);
+                found.open = found.open.min(if l == 0 { self.reduced.bound } else { least });
+                found.out_of_time = true;
+                return found;
+            }
+            let mut next = self.extend(&front, l, limit);
+            // A few labels are extended in less time than their contexts take.
+            if width > NARROW {
+                self.enter_contexts(&front, &mut next, l);
+            }
+            let mut next = self.refine(&front, next, l, limit);
+            // Far more than will be kept: the rest need not be compared.
+            cut(&mut next, width.saturating_mul(8), &mut found.open);
+            let mut kept = self.undominated(&front, next, l, step);
+            cut(&mut kept, width, &mut found.open);
+            front = self.settle(&front, kept, l);
+            found.labels += front.labels.len() as u64;
+            history.push(front.labels.iter().map(|x| (x.parent, x.server, x.choice)).collect());
+            if front.labels.is_empty() {
+                return found;
+            }
+        }
+        let best = front.labels.iter().enumerate().min_by(|a, b| a.1.cost.total_cmp(&b.1.cost));
+        if let Some((mut at, label)) = best.map(|(at, label)| (at as u32, label)) {
+            let mut path = Vec::with_capacity(t.layers);
+            for labels in history.iter().rev() {
+                let (parent, server, choice) = labels[at as usize];
+                path.push((server, choice));
+                at = parent;
+            }
+            path.reverse();
+            found.best = Some((label.cost, path));
+        }
+        found
+    }
+
+    /// All extensions to layer l whose bound is below the limit, in the order of their parents.
+    fn extend(&self, front: &Front, l: usize, limit: f64) -> Vec<Label> {
+        if l == 0 {
+            let mut out = Vec::new();
+            self.extend_one(None, l, limit, &mut out);
+            return out;
+        }
+        let chunk = |first: usize| {
+            let mut out = Vec::new();
+            for at in first..(first + CHUNK).min(front.labels.len()) {
+                self.extend_one(Some((front, at)), l, limit, &mut out);
+            }
+            out
+        };
+        let starts: Vec<usize> = (0..front.labels.len()).step_by(CHUNK).collect();
+        if self.threads && starts.len() > 1 {
+            starts.into_par_iter().map(chunk).collect::<Vec<_>>().concat()
+        } else {
+            starts.into_iter().flat_map(chunk).collect()
+        }
+    }
+
+    fn extend_one(&self, from: Option<(&Front, usize)>, l: usize, limit: f64, out: &mut Vec<Label>) {
+        let (t, r) = (self.t, &self.reduced);
+        let (s, kinds) = (t.servers, t.kinds);
+        let choices = t.choices(l);
+        let zero = vec![0.0; if from.is_none() { s * kinds } else { 0 }];
+        let (parent, used, at) = match from {
+            None => (None, zero.as_slice(), 0),
+            Some((front, at)) => (Some(&front.labels[at]), &front.used[at * s * kinds..(at + 1) * s * kinds], at),
+        };
+        let context = parent.map_or(0, |p| p.context);
+        let new_model = l == 0 || t.model_ends(l - 1);
+        let worth = r.prices.sum();
+        for j in 0..s {
+            let closed = parent.map_or(0, |p| p.closed);
+            let stays = parent.is_some_and(|p| p.server as usize == j);
+            if j < CLOSABLE && closed >> j & 1 == 1 && !stays {
+                continue;
+            }
+            let left = parent.filter(|_| !stays && !new_model).map_or(NONE, |p| p.server);
+            let mut base = (0.0, 0.0);
+            let mut debt = 0.0;
+            if let Some(p) = parent {
+                base = (p.reduced, p.cost);
+                let i = p.server as usize;
+                let mut crossing = 0.0;
+                if j != i && !new_model {
+                    crossing = t.transfer(l - 1, i, j);
+                    if crossing.is_infinite() {
+                        continue;
+                    }
+                    if kinds > SENT && used[i * kinds + SENT] + t.sent(l - 1, i) > t.capacity[i * kinds + SENT] {
+                        continue;
+                    }
+                    base.0 += r.sending(t, l - 1, i);
+                }
+                if let (Communication::Paper, false, Some((front, at))) = (t.communication, new_model, from) {
+                    let pair = (i * s + j) as u32;
+                    let mut fresh = j != i;
+                    let rest = self.rest[l];
+                    let owed = |pair: u32| rest.0 * t.latency[pair as usize] + rest.1 * t.per_byte[pair as usize];
+                    for &(paid, charge) in front.paid[at].iter() {
+                        if paid == pair {
+                            fresh = false;
+                            crossing = (crossing - charge).max(0.0);
+                        }
+                        debt += owed(paid);
+                    }
+                    if fresh {
+                        debt += owed(pair);
+                    }
+                }
+                base = (base.0 + crossing, base.1 + crossing);
+            }
+            let quality = if new_model { 0.0 } else { parent.map_or(0.0, |p| p.quality) };
+            let mut waste = parent.map_or(0.0, |p| p.waste);
+            if let (true, Some(p)) = (new_model, parent) {
+                // What the model before has left of its budget is of no more use.
+                let m = t.model[l - 1];
+                if r.quality[m] > 0.0 {
+                    waste += r.quality[m] * (t.budget[m] - p.quality).max(0.0);
+                }
+            }
+            if let Some(p) = parent.filter(|p| !stays && (p.server as usize) < CLOSABLE && closed >> p.server & 1 == 1)
+            {
+                // It was known before that nothing comes back: now it is left.
+                waste += self.left_over(used, p.server as usize, left != NONE, l);
+            }
+            let (capacity, own) = (&t.capacity[j * kinds..(j + 1) * kinds], &used[j * kinds..(j + 1) * kinds]);
+            for (w, c) in choices.iter().enumerate() {
+                let node = r.node[(t.starts[l] + w) * s + j];
+                let free = capacity[MEMORY] - own[MEMORY] - c.memory;
+                if free < 0.0 || node.is_infinite() {
+                    continue;
+                }
+                let cells = t.cells_left(j, free);
+                let reduced = base.0 + node;
+                let tail = &self.contexts.tails[context as usize];
+                let floor = reduced - worth - debt + waste;
+                let bound = floor + tail[(l * s + j) * t.stride + cells];
+                if bound >= limit {
+                    continue;
+                }
+                let seconds = t.seconds(c, j);
+                if quality + c.quality + self.least_quality[l] > t.budget[t.model[l]]
+                    || (kinds > BUSY && own[BUSY] + t.busy(seconds, j) > capacity[BUSY])
+                {
+                    continue;
+                }
+                out.push(Label {
+                    reduced,
+                    floor,
+                    cost: base.1 + seconds,
+                    quality: quality + c.quality,
+                    waste,
+                    bound,
+                    closed,
+                    parent: at as u32,
+                    server: j as u32,
+                    choice: w as u32,
+                    left,
+                    context,
+                });
+            }
+        }
+    }
+
+    /// Gives labels that crossed a link the context of what they left.
+    fn enter_contexts(&mut self, front: &Front, labels: &mut [Label], l: usize) {
+        /// Bytes of all contexts; labels that find no room keep the context of their parent.
+        const ROOM: usize = 256 << 20;
+        let t = self.t;
+        let (s, kinds) = (t.servers, t.kinds);
+        if l == 0 || l + 1 == t.layers {
+            return;
+        }
+        let room = ROOM / (8 * self.reduced.tail.len());
+        let mut fresh: Vec<Vec<usize>> = Vec::new();
+        let mut key = Vec::with_capacity(s);
+        // Widths of one parent on one server have the same context.
+        let mut before = (u32::MAX, u32::MAX, 0);
+        for label in labels {
+            let parent = &front.labels[label.parent as usize];
+            if parent.server == label.server {
+                continue;
+            }
+            if (before.0, before.1) == (label.parent, label.server) {
+                label.context = before.2;
+                continue;
+            }
+            let used = &front.used[label.parent as usize * s * kinds..][..s * kinds];
+            key.clear();
+            for k in 0..s {
+                let left = t.capacity[k * kinds + MEMORY] - used[k * kinds + MEMORY];
+                let closed = k < CLOSABLE && k != label.server as usize && label.closed >> k & 1 == 1;
+                let cells = if closed || left < self.least_memory[l - 1] { 0 } else { t.cells_left(k, left) };
+                let level = t.cells[k].div_ceil(16).max(1);
+                key.push((cells.div_ceil(level) * level).min(t.cells[k]) as u16);
+            }
+            let known = self.contexts.known.get(&key).copied();
+            label.context = match known {
+                Some(id) => id,
+                None if self.contexts.tails.len() + fresh.len() < room => {
+                    let id = (self.contexts.tails.len() + fresh.len()) as u32;
+                    self.contexts.known.insert(key.clone(), id);
+                    fresh.push(key.iter().map(|&c| c.into()).collect());
+                    id
+                }
+                None => parent.context,
+            };
+            before = (label.parent, label.server, label.context);
+        }
+        let reduced = &self.reduced;
+        let make = |cells: Vec<usize>| reduced.ways(t, &cells).0;
+        if self.threads && fresh.len() > 1 {
+            let tails: Vec<Vec<f64>> = fresh.into_par_iter().map(make).collect();
+            self.contexts.tails.extend(tails);
+        } else {
+            self.contexts.tails.extend(fresh.into_iter().map(make));
+        }
+    }
+
+    /// Labels whose bound in their context is below the limit, with closed servers.
+    fn refine(&self, front: &Front, labels: Vec<Label>, l: usize, limit: f64) -> Vec<Label> {
+        let t = self.t;
+        let zero = vec![0.0; t.servers * t.kinds];
+        let one = |mut label: Label| {
+            let j = label.server as usize;
+            let used = if l == 0 { &zero } else { &front.used[label.parent as usize * t.servers * t.kinds..] };
+            let c = &t.choices(l)[label.choice as usize];
+            let left = t.capacity[j * t.kinds + MEMORY] - used[j * t.kinds + MEMORY] - c.memory;
+            let cell = (l * t.servers + j) * t.stride + t.cells_left(j, left);
+            let mut tail = self.contexts.tails[label.context as usize][cell];
+            if let Some(ways) = &self.ways {
+                let cells = |k: usize| {
+                    let left = t.capacity[k * t.kinds + MEMORY] - used[k * t.kinds + MEMORY];
+                    // The server that it is on loses its level when it is left.
+                    if k == j || (k < CLOSABLE && label.closed >> k & 1 == 1) { 0 } else { t.cells_left(k, left) }
+                };
+                let levels = ways.states.levels(t, l, cells);
+                let budget = ways.states.budget_left(t, l, label.quality);
+                tail = tail.max(ways.tail(t, l, levels, budget, j, t.cells_left(j, left)));
+            }
+            label.bound = label.bound.max(label.floor + tail);
+            if label.bound < limit {
+                self.close(&mut label, used, left, cell, l, limit);
+            }
+            (label.bound < limit).then_some(label)
+        };
+        if self.threads && labels.len() > 4 * CHUNK {
+            labels.into_par_iter().with_min_len(CHUNK).filter_map(one).collect()
+        } else {
+            labels.into_iter().filter_map(one).collect()
+        }
+    }
+
+    /// Closes servers, and adds what is left of them to the bound. The label's own server can only be closed to a return.
+    fn close(&self, label: &mut Label, used: &[f64], left: f64, cell: usize, l: usize, limit: f64) {
+        let t = self.t;
+        if l + 1 == t.layers {
+            return;
+        }
+        let j = label.server as usize;
+        for k in 0..t.servers.min(CLOSABLE) {
+            if label.closed >> k & 1 == 1 {
+                continue;
+            }
+            let own = used[k * t.kinds + MEMORY];
+            let left = if k == j { left } else { t.capacity[k * t.kinds + MEMORY] - own };
+            let full = left < self.least_memory[l];
+            let far = self.via.get(k).is_some_and(|via| label.floor + via[cell] >= limit);
+            if full || far {
+                label.closed |= 1 << k;
+                if k != j {
+                    let waste = self.left_over(used, k, label.left == k as u32, l);
+                    label.waste += waste;
+                    label.floor += waste;
+                    label.bound += waste;
+                }
+            }
+        }
+    }
+
+    /// Worth of what is left on a server. If layer l is the first one after it, sending there is not in `used` yet.
+    fn left_over(&self, used: &[f64], k: usize, just_left: bool, l: usize) -> f64 {
+        let t = self.t;
+        let sending = if just_left { self.reduced.sending(t, l - 1, k) } else { 0.0 };
+        let at = k * t.kinds..(k + 1) * t.kinds;
+        let rows = self.reduced.server[at.clone()].iter().zip(&t.capacity[at.clone()]).zip(&used[at]);
+        let worth = rows.filter(|((price, _), _)| **price > 0.0).map(|((price, limit), used)| price * (limit - used));
+        (worth.sum::<f64>() - sending).max(0.0)
+    }
+
+    /// What a label uses, written over its parent's.
+    fn used(&self, front: &Front, label: &Label, l: usize, out: &mut Vec<f64>) {
+        let t = self.t;
+        let (s, kinds) = (t.servers, t.kinds);
+        let start = out.len();
+        if l == 0 {
+            out.resize(start + s * kinds, 0.0);
+        } else {
+            let at = label.parent as usize * s * kinds;
+            out.extend_from_slice(&front.used[at..at + s * kinds]);
+            let i = front.labels[label.parent as usize].server as usize;
+            if kinds > SENT && i != label.server as usize && !t.model_ends(l - 1) {
+                out[start + i * kinds + SENT] += t.sent(l - 1, i);
+            }
+        }
+        let own = start + label.server as usize * kinds;
+        let c = &t.choices(l)[label.choice as usize];
+        out[own + MEMORY] += c.memory;
+        if kinds > BUSY {
+            out[own + BUSY] += t.busy(t.seconds(c, label.server as usize), label.server as usize);
+        }
+    }
+
+    fn paid(&self, front: &Front, label: &Label, l: usize) -> Paid {
+        let t = self.t;
+        if l == 0 || t.model_ends(l - 1) {
+            return Paid::default();
+        }
+        let before = &front.paid[label.parent as usize];
+        let (i, j) = (front.labels[label.parent as usize].server as usize, label.server as usize);
+        if i == j {
+            return Paid::clone(before);
+        }
+        let (pair, charge) = ((i * t.servers + j) as u32, t.transfer(l - 1, i, j));
+        match before.iter().position(|p| p.0 == pair) {
+            Some(at) if before[at].1 >= charge => Paid::clone(before),
+            Some(at) => before.iter().enumerate().map(|(k, &p)| if k == at { (pair, charge) } else { p }).collect(),
+            None => before.iter().copied().chain([(pair, charge)]).collect(),
+        }
+    }
+
+    /// Labels that no other dominates, by server, in the order of their cost.
+    fn undominated(&self, front: &Front, labels: Vec<Label>, l: usize, step: f64) -> Vec<Label> {
+        let mut groups: Vec<Vec<Label>> = vec![Vec::new(); self.t.servers];
+        let many = labels.len() > 4 * CHUNK;
+        for label in labels {
+            groups[label.server as usize].push(label);
+        }
+        if self.threads && many {
+            let parts: Vec<Vec<Label>> =
+                groups.into_par_iter().map(|group| self.undominated_group(front, group, l, step)).collect();
+            parts.concat()
+        } else {
+            groups.into_iter().flat_map(|group| self.undominated_group(front, group, l, step)).collect()
+        }
+    }
+
+    fn undominated_group(&self, front: &Front, mut group: Vec<Label>, l: usize, step: f64) -> Vec<Label> {
+        /// Comparisons for one label: dominance is worth only so much.
+        const LOOKED_AT: usize = 4096;
+        let t = self.t;
+        let (s, kinds) = (t.servers, t.kinds);
+        let stride = s * kinds;
+        // What differs by less than dominance may lose counts as equal, so that the leaner one comes first.
+        let key = |x: &Label| if step > 0.0 { (x.cost / step).floor() } else { x.cost };
+        group.sort_by(|a, b| key(a).total_cmp(&key(b)).then(a.quality.total_cmp(&b.quality)));
+        let mut kept = Kept::default();
+        let mut used = Vec::with_capacity(stride);
+        let mut open: Vec<usize> = Vec::with_capacity(stride);
+        for label in group {
+            used.clear();
+            self.used(front, &label, l, &mut used);
+            let own = label.server as usize;
+            let (mut visited, mut may) = (0u64, 0u64);
+            open.clear();
+            for k in (0..s).filter(|&k| k != own) {
+                let bit = if k < CLOSABLE { 1 << k } else { 0 };
+                if used[k * kinds..(k + 1) * kinds].iter().any(|&x| x > 0.0) {
+                    visited |= bit;
+                }
+                if label.closed & bit == 0 {
+                    may |= bit;
+                    open.extend(k * kinds..(k + 1) * kinds);
+                }
+            }
+            // On its own server a label may stay, however closed it is to a return.
+            open.extend(own * kinds + 1..(own + 1) * kinds);
+            let memory = used[own * kinds + MEMORY];
+            let paid = (t.communication == Communication::Paper).then(|| self.paid(front, &label, l));
+            let beats = |&at: &u32| {
+                let at = at as usize;
+                kept.key[at].0 <= label.quality
+                    && kept.key[at].1 <= memory
+                    && open.iter().all(|&d| kept.used[at * stride + d] <= used[d])
+                    && paid
+                        .as_ref()
+                        .is_none_or(|paid| kept.labels[at].cost + unpaid(&kept.paid[at], paid) <= label.cost + step)
+            };
+            // Who was where the label still may go and never was uses more there.
+            let mut groups = kept.groups.iter().filter(|group| group.0 & may & !visited == 0);
+            if groups.any(|group| group.1.iter().take(LOOKED_AT).any(beats)) {
+                continue;
+            }
+            let at = kept.labels.len() as u32;
+            match kept.groups.iter_mut().find(|group| group.0 == visited) {
+                Some(group) => group.1.push(at),
+                None => kept.groups.push((visited, vec![at])),
+            }
+            kept.key.push((label.quality, memory));
+            kept.labels.push(label);
+            kept.used.extend_from_slice(&used);
+            kept.paid.extend(paid);
+        }
+        kept.labels
+    }
+
+    fn settle(&self, front: &Front, labels: Vec<Label>, l: usize) -> Front {
+        let mut used = Vec::with_capacity(labels.len() * self.t.servers * self.t.kinds);
+        for label in &labels {
+            self.used(front, label, l, &mut used);
+        }
+        let paper = self.t.communication == Communication::Paper;
+        let paid = if paper { labels.iter().map(|x| self.paid(front, x, l)).collect() } else { Vec::new() };
+        Front { labels, used, paid }
+    }
+}
+
+/// Labels that nothing dominates so far.
+#[derive(Default)]
+struct Kept {
+    labels: Vec<Label>,
+    /// Quality and memory of its own server, which tell most labels apart.
+    key: Vec<(f64, f64)>,
+    used: Vec<f64>,
+    paid: Vec<Paid>,
+    /// By the other servers that they were on.
+    groups: Vec<(u64, Vec<u32>)>,
+}
+
+/// What `theirs` has paid for and `ours` has not.
+fn unpaid(ours: &Paid, theirs: &Paid) -> f64 {
+    let missing = |&(pair, charge): &(u32, f64)| {
+        let paid = ours.iter().find(|p| p.0 == pair).map_or(0.0, |p| p.1);
+        (charge - paid).max(0.0)
+    };
+    theirs.iter().map(missing).sum()
+}
+
+/// Keeps the labels with the lowest bounds, the first of equal ones, in their order.
+fn cut(labels: &mut Vec<Label>, width: usize, open: &mut f64) {
+    if labels.len() <= width {
+        return;
+    }
+    let mut order: Vec<u32> = (0..labels.len() as u32).collect();
+    let by_bound = |a: &u32, b: &u32| labels[*a as usize].bound.total_cmp(&labels[*b as usize].bound).then(a.cmp(b));
+    order.select_nth_unstable_by(width, by_bound);
+    let dropped = order[width..].iter().map(|&at| labels[at as usize].bound).fold(f64::INFINITY, f64::min);
+    *open = open.min(dropped);
+    order.truncate(width);
+    order.sort_unstable();
+    *labels = order.into_iter().map(|at| labels[at as usize]).collect();
+}

@@ -1,0 +1,33 @@
+//! The layers of a model on several edge servers, and the bits of each layer's weights.
+//!
+//! The second system: Hosseinzadeh and Khamfroush, *DILEMMA: Joint LLM Quantization and Distributed LLM Inference Over
+//! Edge Computing Systems* (arXiv 2503.01704), "the paper" in this module. In: a [`Problem`], servers, links and layers.
+//! Out: a [`solve::Solution`], which server runs each layer with how many bits so that the delay of a request is least, while
+//! memories hold, weight errors stay within the budget, and no server computes or sends more than it may.
+//!
+//! - [`problem`]: what is placed, and where; `file` reads and writes it as TOML;
+//! - [`delay`]: the delay and what an assignment uses, from the definitions, in both forms of communication;
+//! - [`generate`]: seeded problems;
+//! - `tables`, `prices`, `ways`, `labels`, [`solve`]: the exact solver, a resource-constrained shortest path;
+//! - [`infeasible`]: which constraint cannot be met, and by how much;
+//! - [`baseline`]: what one would do without it;
+//! - `ilp`: the integer program through a general solver;
+//! - [`verify`]: checks a solution from the definitions, and the bound from its prices, sharing no search code.
+
+pub mod baseline;
+pub mod delay;
+#[cfg(feature = "files")]
+pub mod file;
+pub mod generate;
+#[cfg(feature = "ilp")]
+pub mod ilp;
+pub mod infeasible;
+mod labels;
+mod prices;
+pub mod problem;
+pub mod solve;
+mod tables;
+pub mod verify;
+mod ways;
+
+pub use problem::{Layer, Link, Model, Problem, Seat, Server, Width};

@@ -1,0 +1,403 @@
+//! Lagrangian prices: what a path costs if memory, quality and capacities are paid for instead of limited.
+//!
+//! At prices π ≥ 0 (seconds for the whole of a resource) a shortest path through (layer, server, memory left on it)
+//! remains: a server's memory also limits each of its *runs* (consecutive layers), because a path that need not leave a
+//! server, and so never pays for a link, would make the bound worthless. Memory is counted in cells for that, rounded
+//! down. A pass takes O(L·S·(B·cells + S)). The path's cost less Σ π is a bound on every feasible assignment. Prices are
+//! improved by subgradient steps towards a target (Polyak), deflected (Camerini).
+
+use super::tables::{BUSY, MEMORY, SENT, Tables};
+
+/// Prices in seconds for the whole of each limit: of each server and kind, then of each model's budget.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Prices {
+    pub server: Vec<f64>,
+    pub quality: Vec<f64>,
+}
+
+impl Prices {
+    pub fn zero(t: &Tables) -> Prices {
+        Prices { server: vec![0.0; t.capacity.len()], quality: vec![0.0; t.budget.len()] }
+    }
+
+    fn len(&self) -> usize {
+        self.server.len() + self.quality.len()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut f64> {
+        self.server.iter_mut().chain(&mut self.quality)
+    }
+
+    /// What limits are worth together.
+    pub fn sum(&self) -> f64 {
+        self.server.iter().chain(&self.quality).sum()
+    }
+}
+
+/// Reduced costs at some prices.
+#[derive(Debug, Clone)]
+pub(super) struct Reduced {
+    pub prices: Prices,
+    /// Per grid unit: of each server and kind, and of each model's quality.
+    pub server: Vec<f64>,
+    pub quality: Vec<f64>,
+    /// Cost of each choice on each server (choice × server); infinite if it does not fit.
+    pub node: Vec<f64>,
+    /// Cheapest way to the end after a layer on a server with so many cells left (layer × server × stride).
+    pub tail: Vec<f64>,
+    /// Cheapest way to the end from a layer on, if a run begins there (layer × server).
+    pub enter: Vec<f64>,
+    /// No feasible assignment is faster.
+    pub bound: f64,
+    /// The path of the bound: server and choice of each layer.
+    pub path: Vec<(u32, u32)>,
+}
+
+impl Reduced {
+    pub fn new(t: &Tables, prices: Prices) -> Reduced {
+        let per = |price: &f64, &limit: &f64| if limit > 0.0 && limit.is_finite() { price / limit } else { 0.0 };
+        let mut r = Reduced {
+            server: prices.server.iter().zip(&t.capacity).map(|(p, c)| per(p, c)).collect(),
+            quality: prices.quality.iter().zip(&t.budget).map(|(p, c)| per(p, c)).collect(),
+            prices,
+            node: Vec::new(),
+            tail: Vec::new(),
+            enter: Vec::new(),
+            bound: 0.0,
+            path: Vec::with_capacity(t.layers),
+        };
+        r.nodes(t);
+        (r.tail, r.enter) = r.ways(t, &t.cells);
+        r.walk(t);
+        r
+    }
+
+    /// The cheapest way to the end after layer l on a server with so many cells left.
+    pub fn tail(&self, t: &Tables, l: usize, server: usize, cells: usize) -> f64 {
+        self.tail[(l * t.servers + server) * t.stride + cells]
+    }
+
+    /// Price of sending after layer l from a server.
+    pub fn sending(&self, t: &Tables, l: usize, server: usize) -> f64 {
+        if t.kinds > SENT { self.server[server * t.kinds + SENT] * t.sent(l, server) } else { 0.0 }
+    }
+
+    fn nodes(&mut self, t: &Tables) {
+        self.node.reserve(t.choices.len() * t.servers);
+        for l in 0..t.layers {
+            for c in t.choices(l) {
+                let quality = self.quality[t.model[l]] * c.quality;
+                for i in 0..t.servers {
+                    if !fits_alone(t, l, i, c) {
+                        self.node.push(f64::INFINITY);
+                        continue;
+                    }
+                    let seconds = t.seconds(c, i);
+                    let price = |kind: usize| self.server[i * t.kinds + kind];
+                    let busy = if t.kinds > BUSY { price(BUSY) * t.busy(seconds, i) } else { 0.0 };
+                    let seconds = if t.free { 0.0 } else { seconds };
+                    self.node.push(seconds + busy + price(MEMORY) * c.memory + quality);
+                }
+            }
+        }
+    }
+
+    /// `tail` and `enter` where a run on a server has so many cells.
+    pub fn ways(&self, t: &Tables, cells: &[usize]) -> (Vec<f64>, Vec<f64>) {
+        let mut tail = vec![0.0; t.layers * t.servers * t.stride];
+        let mut enter = vec![f64::INFINITY; t.layers * t.servers];
+        let mut next = Vec::new();
+        for l in (0..t.layers).rev() {
+            if l + 1 < t.layers {
+                leave(self, t, l, &mut next, &enter[(l + 1) * t.servers..(l + 2) * t.servers]);
+            }
+            self.layer(t, l, cells, &next, &mut tail, &mut enter[l * t.servers..(l + 1) * t.servers]);
+        }
+        (tail, enter)
+    }
+
+    /// One layer of `tail` and `enter`, from the cheapest ways to leave each server after it.
+    fn layer(&self, t: &Tables, l: usize, cells: &[usize], next: &[f64], tail: &mut [f64], enter: &mut [f64]) {
+        for i in 0..t.servers {
+            if l + 1 < t.layers {
+                let (before, after) = tail.split_at_mut((l + 1) * t.servers * t.stride);
+                let row = &mut before[(l * t.servers + i) * t.stride..][..t.cells[i] + 1];
+                row.fill(next[i]);
+                let after = &after[i * t.stride..][..t.stride];
+                // Widths ascend, and memory with them: what costs more than a narrower one is never better.
+                let mut least = f64::INFINITY;
+                let leaner = |c: usize| {
+                    let cost = self.node[c * t.servers + i];
+                    let better = cost < least;
+                    least = least.min(cost);
+                    better.then_some(after)
+                };
+                stay(t, &self.node, l + 1, i, leaner, row);
+            }
+            let row = &tail[(l * t.servers + i) * t.stride..][..t.stride];
+            enter[i] = f64::INFINITY;
+            for c in t.starts[l]..t.starts[l + 1] {
+                if let Some(left) = cells[i].checked_sub(t.units[c * t.servers + i].into()) {
+                    enter[i] = enter[i].min(self.node[c * t.servers + i] + row[left]);
+                }
+            }
+        }
+    }
+
+    /// The cheapest completions after (layer, server, cells) that later begin a run on server k, for every k: an array
+    /// like `tail` for each. For k itself: that come back to it.
+    pub fn via(&self, t: &Tables, k: usize) -> Vec<f64> {
+        let mut via = vec![f64::INFINITY; self.tail.len()];
+        let mut enter = vec![f64::INFINITY; t.servers];
+        let mut next = Vec::new();
+        for l in (0..t.layers).rev() {
+            if l + 1 < t.layers {
+                enter[k] = self.enter[(l + 1) * t.servers + k];
+                leave(self, t, l, &mut next, &enter);
+            }
+            self.layer(t, l, &t.cells, &next, &mut via, &mut enter);
+        }
+        via
+    }
+
+    /// The shortest path, and its bound.
+    fn walk(&mut self, t: &Tables) {
+        let s = t.servers;
+        let least = |of: &dyn Fn(usize) -> f64| (0..s).min_by(|&a, &b| of(a).total_cmp(&of(b))).unwrap_or(0);
+        let mut at = least(&|i| self.enter[i]);
+        self.bound = self.enter[at] - self.prices.sum();
+        if self.bound.is_infinite() {
+            return;
+        }
+        let mut left = t.cells[at];
+        for l in 0..t.layers {
+            // The choice that the run goes on with.
+            let way = |c: usize| {
+                let units = usize::from(t.units[c * s + at]);
+                if units > left { f64::INFINITY } else { self.node[c * s + at] + self.tail(t, l, at, left - units) }
+            };
+            let mut pick = t.starts[l];
+            for c in t.starts[l]..t.starts[l + 1] {
+                if way(c) < way(pick) {
+                    pick = c;
+                }
+            }
+            left -= usize::from(t.units[pick * s + at]).min(left);
+            self.path.push((at as u32, (pick - t.starts[l]) as u32));
+            if l + 1 == t.layers {
+                break;
+            }
+            let ends = t.model_ends(l);
+            let sending = self.sending(t, l, at);
+            let step = |j: usize| {
+                let crossing = match j == at {
+                    true => f64::INFINITY,
+                    false if ends => 0.0,
+                    false => t.shared_transfer(l, at, j) + sending,
+                };
+                crossing + self.enter[(l + 1) * s + j]
+            };
+            let to = least(&step);
+            let stay = (t.starts[l + 1]..t.starts[l + 2]).map(|c| {
+                let units = usize::from(t.units[c * s + at]);
+                if units > left { f64::INFINITY } else { self.node[c * s + at] + self.tail(t, l + 1, at, left - units) }
+            });
+            if step(to) < stay.fold(f64::INFINITY, f64::min) {
+                (at, left) = (to, t.cells[to]);
+            }
+        }
+    }
+}
+
+impl Evaluated for Reduced {
+    fn bound(&self) -> f64 {
+        self.bound
+    }
+
+    fn prices(&self) -> &Prices {
+        &self.prices
+    }
+
+    fn path(&self) -> &[(u32, u32)] {
+        &self.path
+    }
+}
+
+/// A bound at some prices, and the path that attains it.
+pub(super) trait Evaluated {
+    /// No feasible assignment is faster.
+    fn bound(&self) -> f64;
+    /// The prices.
+    fn prices(&self) -> &Prices;
+    /// Server and choice of each layer.
+    fn path(&self) -> &[(u32, u32)];
+}
+
+/// What a path uses beyond each limit, in parts of the limit.
+pub(super) fn excess(t: &Tables, path: &[(u32, u32)]) -> Prices {
+    let mut used = Prices::zero(t);
+    for (l, &(i, w)) in path.iter().enumerate() {
+        let (i, c) = (i as usize, &t.choices(l)[w as usize]);
+        used.quality[t.model[l]] += c.quality;
+        used.server[i * t.kinds + MEMORY] += c.memory;
+        if t.kinds > BUSY {
+            used.server[i * t.kinds + BUSY] += t.busy(t.seconds(c, i), i);
+        }
+        let crosses = !t.model_ends(l) && path[l + 1].0 as usize != i;
+        if t.kinds > SENT && crosses {
+            used.server[i * t.kinds + SENT] += t.sent(l, i);
+        }
+    }
+    let limits = t.capacity.iter().chain(&t.budget);
+    for (x, &limit) in used.iter_mut().zip(limits) {
+        *x = if limit > 0.0 && limit.is_finite() { *x / limit - 1.0 } else { 0.0 };
+    }
+    used
+}
+
+/// The cheapest way to leave each server after layer l, given what it costs to begin a run elsewhere.
+pub(super) fn leave(r: &Reduced, t: &Tables, l: usize, out: &mut Vec<f64>, enter: &[f64]) {
+    out.clear();
+    let s = t.servers;
+    let share = if t.free { 0.0 } else { t.share[l] };
+    let (crossings, bytes) = (t.crossings[l] * share, t.bytes[l] * share);
+    let ends = t.model_ends(l);
+    for i in 0..s {
+        let row = i * s..(i + 1) * s;
+        let mut least = f64::INFINITY;
+        for (j, ((latency, per_byte), enter)) in
+            t.latency[row.clone()].iter().zip(&t.per_byte[row]).zip(enter).enumerate()
+        {
+            // Without a link that is infinite, or no number where nothing counts: never less.
+            let cost = if ends { *enter } else { crossings * latency + bytes * per_byte + enter };
+            least = if cost < least && j != i { cost } else { least };
+        }
+        out.push(least + r.sending(t, l, i));
+    }
+}
+
+/// Lowers the ways to the end after a layer on server i, for each number of cells left (`row`), by those that stay there:
+/// `next` are the ways after a choice for layer l, the next one.
+pub(super) fn stay<'w>(
+    t: &Tables,
+    node: &[f64],
+    l: usize,
+    i: usize,
+    mut next: impl FnMut(usize) -> Option<&'w [f64]>,
+    row: &mut [f64],
+) {
+    for c in t.starts[l]..t.starts[l + 1] {
+        let (cost, units) = (node[c * t.servers + i], usize::from(t.units[c * t.servers + i]));
+        let (true, true, Some(next)) = (cost.is_finite(), units < row.len(), next(c)) else { continue };
+        for (way, next) in row[units..].iter_mut().zip(next) {
+            let cost = cost + next;
+            *way = if cost < *way { cost } else { *way };
+        }
+    }
+}
+
+/// Whether a choice could be on a server if it were alone there.
+pub(super) fn fits_alone(t: &Tables, l: usize, server: usize, c: &super::tables::Choice) -> bool {
+    let capacity = &t.capacity[server * t.kinds..];
+    t.fixed.as_ref().is_none_or(|fixed| fixed[l] == server)
+        && c.memory <= capacity[MEMORY]
+        && c.quality <= t.budget[t.model[l]]
+        && (t.kinds <= BUSY || t.busy(t.seconds(c, server), server) <= capacity[BUSY])
+}
+
+/// Improves prices for at most so many steps. `visit` sees every path on the way.
+pub(super) fn improve<E: Evaluated + Clone>(
+    t: &Tables,
+    from: Prices,
+    steps: usize,
+    evaluate: impl Fn(Prices) -> E,
+    mut visit: impl FnMut(&E) -> bool,
+) -> (E, usize) {
+    /// Steps in vain before steps grow shorter, and how far the first goal is.
+    const PATIENCE: u32 = 12;
+    const REACH: f64 = 0.05;
+    let mut best = evaluate(from);
+    let mut done = 1;
+    if best.bound().is_infinite() {
+        return (best, done);
+    }
+    let (mut bound, mut prices, mut path) = (best.bound(), best.prices().clone(), best.path().to_vec());
+    let mut direction = vec![0.0; prices.len()];
+    let (mut scale, mut failed) = (1.0, 0);
+    while done < steps && scale > 1e-3 {
+        let mut excess = excess(t, &path);
+        let (mut dot, mut along) = (0.0, 0.0);
+        for ((x, price), before) in excess.iter_mut().zip(prices.iter_mut()).zip(&direction) {
+            // A price of 0 cannot fall.
+            if *price == 0.0 && *x < 0.0 {
+                *x = 0.0;
+            }
+            dot += *x * before;
+            along += before * before;
+        }
+        let keep = if along > 0.0 && dot < 0.0 { -1.5 * dot / along } else { 0.0 };
+        let mut norm = 0.0;
+        for (d, x) in direction.iter_mut().zip(excess.iter_mut()) {
+            *d = *x + keep * *d;
+            norm += *d * *d;
+        }
+        if norm < 1e-18 {
+            break;
+        }
+        let goal = best.bound() + REACH * scale * best.bound().abs().max(1e-12);
+        let length = scale * (goal - bound).max(1e-9 * goal.abs()) / norm;
+        for (price, d) in prices.iter_mut().zip(&direction) {
+            *price = (*price + length * d).max(0.0);
+        }
+        let next = evaluate(prices.clone());
+        done += 1;
+        (bound, path) = (next.bound(), next.path().to_vec());
+        failed = if bound > best.bound() + 1e-6 * best.bound().abs() { 0 } else { failed + 1 };
+        let stop = visit(&next);
+        if bound > best.bound() {
+            best = next;
+        }
+        if stop {
+            break;
+        }
+        if failed >= PATIENCE {
+            (scale, failed) = (scale * 0.7, 0);
+            (bound, prices, path) = (best.bound(), best.prices().clone(), best.path().to_vec());
+            direction.fill(0.0);
+        }
+    }
+    (best, done)
+}
+
+/// Whether prices alone prove that nothing is feasible: without delays a feasible assignment costs at most what the limits
+/// are worth. Prices add up to 1, and steps grow shorter.
+pub(super) fn nothing_feasible(t: &Tables, steps: usize, mut stop: impl FnMut() -> bool) -> (bool, usize) {
+    let free = Tables { free: true, ..t.clone() };
+    let mut prices = Prices::zero(&free);
+    let limits = free.capacity.iter().chain(&free.budget);
+    for (price, limit) in prices.iter_mut().zip(limits) {
+        *price = if *limit > 0.0 && limit.is_finite() { 1.0 } else { 0.0 };
+    }
+    for step in 1..=steps {
+        let sum = prices.sum();
+        if sum <= 0.0 || stop() {
+            return (false, step);
+        }
+        prices.iter_mut().for_each(|price| *price /= sum);
+        let at = Reduced::new(&free, prices);
+        if at.bound > 1e-9 {
+            return (true, step);
+        }
+        let mut excess = excess(&free, &at.path);
+        let norm = excess.iter_mut().map(|x| *x * *x).sum::<f64>().sqrt();
+        if norm < 1e-12 {
+            return (false, step);
+        }
+        prices = at.prices;
+        let length = 0.5 / (step as f64).sqrt() / norm;
+        for (price, x) in prices.iter_mut().zip(excess.iter_mut()) {
+            *price = (*price + length * *x).max(0.0);
+        }
+    }
+    (false, steps)
+}

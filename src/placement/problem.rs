@@ -1,0 +1,262 @@
+//! What is to be placed, and where: models as chains of layers, servers, and the links between them.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::error::{Place, Result, quote};
+use crate::limits::{self, Range};
+
+/// Layers to place on servers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// The models; most problems have one.
+    pub models: Vec<Model>,
+    /// The servers M.
+    pub servers: Vec<Server>,
+    /// The links that there are. A pair without one may not be used.
+    pub links: Vec<Link>,
+    /// f(b): the time of a FLOP with weights of b bits, relative to the server's rate, at index b.
+    pub time_factors: [f64; limits::MAX_WIDTH as usize + 1],
+    /// Where weight errors come from, if they were not measured on the model's weights: for reports.
+    pub note: Option<String>,
+}
+
+/// A chain of layers, and the request that it serves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// For reports; empty where there is one model only.
+    pub name: String,
+    /// P.
+    pub prompt_tokens: u32,
+    /// O.
+    pub output_tokens: u32,
+    /// ε: the sum of weight errors that is still acceptable.
+    pub budget: f64,
+    /// L, in execution order.
+    pub layers: Vec<Layer>,
+}
+
+/// One layer l.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// For reports.
+    pub name: String,
+    /// Its weights, which are quantised.
+    pub parameters: f64,
+    /// FLOP for one token.
+    pub flops_per_token: f64,
+    /// Passed on to the next layer for one token.
+    pub activation_bytes: f64,
+    /// Held for each token of prompt and output, not quantised.
+    pub kv_bytes_per_token: f64,
+    /// The widths on offer, narrowest first.
+    pub widths: Vec<Width>,
+}
+
+/// A width on offer for a layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Width {
+    /// b.
+    pub bits: u32,
+    /// Δ of the layer at these bits.
+    pub error: f64,
+}
+
+/// A server i.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// For links and reports.
+    pub name: String,
+    /// FLOP/s.
+    pub compute_flops: f64,
+    /// Bytes.
+    pub memory_bytes: f64,
+    /// Computation capacity: time it may compute for a request of each model, all of them together.
+    pub max_busy_s: Option<f64>,
+    /// Communication capacity: bytes it may send, likewise.
+    pub max_sent_bytes: Option<f64>,
+}
+
+/// A directed link.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Link {
+    /// Index of a server.
+    pub from: usize,
+    /// Index of a server.
+    pub to: usize,
+    /// Bytes a second.
+    pub bandwidth_bytes_per_s: f64,
+    /// Seconds.
+    pub latency_s: f64,
+}
+
+/// Where a layer runs, and with how many bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seat {
+    /// Index of the server.
+    pub server: usize,
+    /// Bits of its weights.
+    pub bits: u32,
+}
+
+impl Model {
+    /// P + O: tokens whose keys and values are held.
+    pub fn held_tokens(&self) -> f64 {
+        f64::from(self.prompt_tokens) + f64::from(self.output_tokens)
+    }
+
+    /// P + O − 1: tokens that pass through every layer; the last token out goes nowhere.
+    pub fn passes(&self) -> f64 {
+        self.held_tokens() - 1.0
+    }
+}
+
+impl Layer {
+    /// Memory at these bits, bytes, in a model that holds so many tokens.
+    pub fn memory_bytes(&self, bits: u32, held_tokens: f64) -> f64 {
+        self.parameters * f64::from(bits) / 8.0 + self.kv_bytes_per_token * held_tokens
+    }
+
+    /// Δ at these bits, if they are on offer.
+    pub fn error(&self, bits: u32) -> Option<f64> {
+        self.widths.iter().find(|w| w.bits == bits).map(|w| w.error)
+    }
+}
+
+impl Problem {
+    /// All layers in order, each with its model.
+    pub fn layers(&self) -> impl Iterator<Item = (&Model, &Layer)> {
+        self.models.iter().flat_map(|model| model.layers.iter().map(move |layer| (model, layer)))
+    }
+
+    /// How many layers the models have together.
+    pub fn len(&self) -> usize {
+        self.models.iter().map(|m| m.layers.len()).sum()
+    }
+
+    /// Whether there is nothing to place.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The link of an ordered pair of servers, by a search.
+    pub fn link(&self, from: usize, to: usize) -> Option<&Link> {
+        self.links.iter().find(|link| (link.from, link.to) == (from, to))
+    }
+
+    /// f(b).
+    pub fn time_factor(&self, bits: u32) -> f64 {
+        self.time_factors.get(bits as usize).copied().unwrap_or(1.0)
+    }
+
+    /// A range for a number of the file, which may stand in `[[model]]` or at the top.
+    pub(super) fn field(&self, model: usize, key: &str) -> String {
+        match (self.models.len(), self.models.first()) {
+            (1, Some(only)) if only.name.is_empty() => key.to_string(),
+            _ => {
+                let key = key.strip_prefix("request.").or(key.strip_prefix("quality.")).unwrap_or(key);
+                format!("model.{model}.{key}")
+            }
+        }
+    }
+
+    /// Checks what the solvers rely on.
+    ///
+    /// # Errors
+    /// A number out of its range, a name used twice, a link between servers that are not there, no layer, no server, or
+    /// a layer without widths; with the key as in a problem file.
+    pub fn check(&self) -> Result<()> {
+        let place = |field: String| Place::file("problem").field(field);
+        let check = |x: f64, range: &Range, field: String| range.check(x, || place(field));
+        count(self.servers.len(), limits::MAX_SERVERS, "server", "servers")?;
+        let mut names = HashMap::new();
+        for (at, s) in self.servers.iter().enumerate() {
+            check(s.compute_flops, &limits::COMPUTE, format!("server.{at}.compute_flops"))?;
+            check(s.memory_bytes, &limits::MEMORY, format!("server.{at}.memory_bytes"))?;
+            check(s.max_busy_s.unwrap_or(0.0), &limits::BUSY, format!("server.{at}.max_busy_s"))?;
+            check(s.max_sent_bytes.unwrap_or(0.0), &limits::SENT, format!("server.{at}.max_sent_bytes"))?;
+            name(&s.name, || place(format!("server.{at}.name")))?;
+            if let Some(before) = names.insert(s.name.as_str(), at) {
+                let problem = format!("{} is the name of server {} too", quote(s.name.as_bytes()), before + 1);
+                return Err(place(format!("server.{at}.name")).error(problem, "give every server a name of its own"));
+            }
+        }
+        self.check_links()?;
+        for (bits, &factor) in self.time_factors.iter().enumerate().skip(1) {
+            check(factor, &limits::FACTOR, format!("bits.{bits}"))?;
+        }
+        count(self.models.len(), limits::MAX_CLASSES, "model", "models")?;
+        count(self.len(), limits::MAX_LAYERS, &self.field(0, "layer"), "layers")?;
+        self.models.iter().enumerate().try_for_each(|(at, model)| self.check_model(at, model))
+    }
+
+    fn check_links(&self) -> Result<()> {
+        let place = |field: String| Place::file("problem").field(field);
+        if self.links.len() > limits::MAX_LINKS {
+            let problem = format!("{} links", self.links.len());
+            return Err(place("link".into()).error(problem, format!("give at most {}", limits::MAX_LINKS)));
+        }
+        let mut pairs = HashSet::new();
+        for (at, link) in self.links.iter().enumerate() {
+            for (end, key) in [(link.from, "from"), (link.to, "to")] {
+                if end >= self.servers.len() {
+                    let problem = format!("there is no server {end}");
+                    return Err(place(format!("link.{at}.{key}")).error(problem, "give the index of a server"));
+                }
+            }
+            let name = |end: usize| quote(self.servers[end].name.as_bytes());
+            if link.from == link.to {
+                let problem = format!("the link leads from {} to itself", name(link.to));
+                return Err(place(format!("link.{at}.to")).error(problem, "name two servers"));
+            }
+            if !pairs.insert((link.from, link.to)) {
+                let problem = format!("there is a link from {} to {} already", name(link.from), name(link.to));
+                return Err(place(format!("link.{at}.to")).error(problem, "give one link for each ordered pair"));
+            }
+            let field = |key: &str| place(format!("link.{at}.{key}"));
+            limits::LINK_BANDWIDTH.check(link.bandwidth_bytes_per_s, || field("bandwidth_bytes_per_s"))?;
+            limits::LATENCY.check(link.latency_s, || field("latency_s"))?;
+        }
+        Ok(())
+    }
+
+    fn check_model(&self, at: usize, model: &Model) -> Result<()> {
+        let place = |key: &str| Place::file("problem").field(self.field(at, key));
+        limits::TOKENS.check(model.prompt_tokens.into(), || place("request.prompt_tokens"))?;
+        limits::TOKENS.check(model.output_tokens.into(), || place("request.output_tokens"))?;
+        limits::ERROR_BUDGET.check(model.budget, || place("quality.budget"))?;
+        if model.layers.is_empty() {
+            return Err(place("layer").error("there is none", "give [[layer]] tables, in execution order"));
+        }
+        for (l, layer) in model.layers.iter().enumerate() {
+            let key = |key: &str| place(&format!("layer.{l}.{key}"));
+            name(&layer.name, || key("name"))?;
+            limits::PARAMETERS.check(layer.parameters, || key("parameters"))?;
+            limits::TOKEN_FLOPS.check(layer.flops_per_token, || key("flops_per_token"))?;
+            limits::TOKEN_BYTES.check(layer.activation_bytes, || key("activation_bytes"))?;
+            limits::TOKEN_BYTES.check(layer.kv_bytes_per_token, || key("kv_bytes_per_token"))?;
+            let ascending = layer.widths.windows(2).all(|pair| pair[0].bits < pair[1].bits);
+            let known = layer.widths.iter().all(|w| (1..=limits::MAX_WIDTH).contains(&w.bits));
+            if layer.widths.is_empty() || !ascending || !known {
+                let remedy = "give the error of each width on offer, such as { \"4\" = 0.03, \"16\" = 0.0 }";
+                return Err(key("weight_error").error("no widths from 1 to 32 bits, each once", remedy));
+            }
+            for w in &layer.widths {
+                limits::WEIGHT_ERROR.check(w.error, || key(&format!("weight_error.{}", w.bits)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count(n: usize, most: usize, key: &str, what: &str) -> Result<()> {
+    let place = || Place::file("problem").field(key);
+    match n {
+        0 => Err(place().error("there is none", format!("give [[{key}]] tables"))),
+        n if n > most => Err(place().error(format!("{n} {what}"), format!("give at most {most}"))),
+        _ => Ok(()),
+    }
+}
+
+fn name(name: &str, place: impl FnOnce() -> Place) -> Result<()> {
+    crate::workload::check_name("name", name, place)
+}

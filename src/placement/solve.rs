@@ -1,0 +1,235 @@
+//! The exact solver: prices, then passes of labels, each eight times as wide, until one drops nothing.
+
+use super::delay::{self, Communication, TOLERANCE, Usage};
+use super::labels::Search;
+use super::prices::{self, Prices, Reduced};
+use super::problem::{Problem, Seat};
+use super::tables::{BUSY, MEMORY, SENT, Tables};
+use super::ways::{self, States, Ways};
+use crate::search::{Clock, Limits};
+
+/// A delay is optimal if no assignment is faster by more than this, relatively.
+pub const OPTIMALITY: f64 = 1e-9;
+
+/// What a solver returns.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// An assignment.
+    Placed(Box<Solution>),
+    /// There is none, proven.
+    Infeasible,
+    /// A limit came before the first assignment and before a proof that there is none.
+    Unknown {
+        /// No assignment is faster, if there is one.
+        bound_s: f64,
+    },
+}
+
+/// An assignment that keeps every limit, and how good it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Solution {
+    /// Server and bits of each layer.
+    pub seats: Vec<Seat>,
+    /// Its delay and what it uses.
+    pub usage: Usage,
+    /// No assignment is faster; the delay itself, or less by [`OPTIMALITY`] at most, if it is proven optimal.
+    pub bound_s: f64,
+    /// What proves it.
+    pub certificate: Certificate,
+    /// What was done.
+    pub work: Work,
+}
+
+/// How good an assignment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// None is faster.
+    Optimal,
+    /// None is faster than the bound.
+    Feasible,
+}
+
+/// What proves a bound. The prices prove `root_bound_s` to whoever evaluates the shortest path at them. That nothing lies between that and
+/// the solution's bound was found by enumeration, which a checker can only repeat.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Certificate {
+    /// Price of all memory of each server, seconds.
+    pub memory: Vec<f64>,
+    /// Price of all the time of each server, seconds; 0 without a limit.
+    pub busy: Vec<f64>,
+    /// Price of all that each server may send, seconds; 0 without a limit.
+    pub sent: Vec<f64>,
+    /// Price of each model's whole budget of weight errors, seconds.
+    pub quality: Vec<f64>,
+    /// What the prices prove.
+    pub root_bound_s: f64,
+    /// Partial assignments that the last pass kept: the enumeration that closed the rest of the gap.
+    pub labels: u64,
+    /// Whether that pass dropped nothing for want of room or time.
+    pub exhausted: bool,
+}
+
+/// Counters; the same on any number of threads unless a time limit struck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Shortest paths at some prices.
+    pub price_steps: u64,
+    /// Passes of labels.
+    pub passes: u64,
+    /// Labels kept in all passes.
+    pub labels: u64,
+    /// Whether a limit stopped it.
+    pub stopped: bool,
+}
+
+impl Solution {
+    /// Proven optimal or not.
+    pub fn status(&self) -> Status {
+        if self.gap() <= OPTIMALITY { Status::Optimal } else { Status::Feasible }
+    }
+
+    /// (delay − bound) / delay.
+    pub fn gap(&self) -> f64 {
+        if self.usage.delay_s > 0.0 { ((self.usage.delay_s - self.bound_s) / self.usage.delay_s).max(0.0) } else { 0.0 }
+    }
+}
+
+/// Steps of the prices at most.
+const STEPS: usize = 600;
+/// Labels a layer of the first pass, how many times more in each next one, and at most.
+const FIRST: usize = 16;
+const WIDER: usize = 8;
+const WIDEST: usize = 1 << 22;
+/// The widths from which on tighter ways to the end are worth their time: with the numbers of their table, and the steps
+/// of their prices.
+const SHARPEN: [(usize, usize, usize); 2] = [(1024, 600_000, 6), (8192, 24_000_000, 8)];
+
+/// Finds the fastest assignment. `threads` says whether to use rayon's pool; the result does not depend on it.
+pub fn solve(problem: &Problem, communication: Communication, limits: &Limits, threads: bool) -> Outcome {
+    solve_tables(problem, &Tables::new(problem, communication), limits, threads)
+}
+
+/// The same for tables of the problem, which may forbid more.
+pub(super) fn solve_tables(problem: &Problem, t: &Tables, limits: &Limits, threads: bool) -> Outcome {
+    let mut clock = Clock::start(limits);
+    let found = search(t, &mut clock, threads);
+    let Some((cost, seats)) = found.best else {
+        return if found.work.stopped { Outcome::Unknown { bound_s: found.bound } } else { Outcome::Infeasible };
+    };
+    // Tables and definitions are the same limits; should they ever differ, nothing is claimed.
+    let Ok(usage) = delay::feasible(problem, &seats, t.communication) else {
+        return Outcome::Unknown { bound_s: found.bound };
+    };
+    let mut certificate = found.reduced.map_or_else(Certificate::default, |r| certificate(problem, t, &r));
+    (certificate.labels, certificate.exhausted) = (found.labels, found.exhausted);
+    let bound_s = if found.bound >= cost { usage.delay_s } else { found.bound.min(usage.delay_s) };
+    Outcome::Placed(Box::new(Solution { seats, bound_s, usage, certificate, work: found.work }))
+}
+
+/// What a search of tables found, in the costs of the tables.
+pub(super) struct Found {
+    pub best: Option<(f64, Vec<Seat>)>,
+    pub bound: f64,
+    pub work: Work,
+    reduced: Option<Reduced>,
+    labels: u64,
+    exhausted: bool,
+}
+
+/// Prices, then passes.
+pub(super) fn search(t: &Tables, clock: &mut Clock, threads: bool) -> Found {
+    let mut work = Work::default();
+    // Servers whose memory paths use beyond what it is: those to keep an eye on.
+    let mut overused = vec![0.0; t.servers];
+    let at = |prices: Prices| Reduced::new(t, prices);
+    let (root, steps) = prices::improve(t, Prices::zero(t), STEPS, at, |r| {
+        let excess = prices::excess(t, &r.path);
+        let memory = excess.server.iter().step_by(t.kinds);
+        overused.iter_mut().zip(memory).for_each(|(sum, x)| *sum += x.max(0.0));
+        clock.look()
+    });
+    work.price_steps += steps as u64;
+    let mut found = Found { best: None, bound: root.bound, work, reduced: None, labels: 0, exhausted: false };
+    if root.bound.is_infinite() {
+        return found;
+    }
+    found.reduced = Some(root.clone());
+    let mut search = Search::new(t, root, threads);
+    let mut width = FIRST;
+    loop {
+        let incumbent = found.best.as_ref().map_or(f64::INFINITY, |b| b.0);
+        let pass = search.pass(incumbent, width, clock);
+        found.work.passes += 1;
+        found.work.labels += pass.labels;
+        (found.labels, found.exhausted) = (pass.labels, pass.open.is_infinite());
+        if let Some((cost, path)) = pass.best.filter(|best| best.0 < incumbent) {
+            let seat = |(l, &(i, w)): (usize, &(u32, u32))| t.seat(l, i as usize, w as usize);
+            found.best = Some((cost, path.iter().enumerate().map(seat).collect()));
+        }
+        let incumbent = found.best.as_ref().map_or(f64::INFINITY, |b| b.0);
+        found.bound = found.bound.max(pass.open.min(incumbent));
+        if pass.open >= incumbent || pass.open.is_infinite() {
+            found.bound = found.bound.max(incumbent);
+            break;
+        }
+        if pass.out_of_time || width >= WIDEST {
+            found.work.stopped = true;
+            break;
+        }
+        // What two passes did not find may not be there.
+        if found.best.is_none() && found.work.passes == 2 {
+            let (nothing, steps) = prices::nothing_feasible(t, STEPS, || clock.look());
+            found.work.price_steps += steps as u64;
+            if nothing {
+                break;
+            }
+        }
+        width *= WIDER;
+        if let Some(&(_, largest, steps)) = SHARPEN.iter().find(|stage| stage.0 == width) {
+            let (bound, steps) = sharpen(&mut search, &overused, largest, steps, clock);
+            found.work.price_steps += steps as u64;
+            found.bound = found.bound.max(bound.min(incumbent));
+        }
+    }
+    found
+}
+
+/// Gives a search tighter ways to the end, in tables of at most so many numbers. Returns what they prove, and the steps.
+fn sharpen(search: &mut Search<'_>, overused: &[f64], largest: usize, steps: usize, clock: &mut Clock) -> (f64, usize) {
+    let (t, threads) = (search.t, search.threads);
+    let mut order: Vec<usize> = (0..t.servers).collect();
+    order.sort_by(|&a, &b| overused[b].total_cmp(&overused[a]).then(a.cmp(&b)));
+    let prices = search.reduced.prices.clone();
+    let at = |prices: Prices, states: &States| Ways::new(t, Reduced::new(t, prices), states, threads);
+    // Many cells of the budget or many servers: which is better depends on the problem.
+    let wanted = [ways::A_LAYER * t.layers, ways::FEW];
+    let states = wanted.into_iter().filter_map(|wanted| States::new(t, &order, largest, wanted));
+    let tried = states.map(|states| (at(prices.clone(), &states).bound, states));
+    let Some((_, states)) = tried.reduce(|a, b| if b.0 > a.0 { b } else { a }) else { return (0.0, 0) };
+    let (ways, steps) = prices::improve(t, prices, steps, |prices| at(prices, &states), |_| clock.look());
+    let bound = ways.bound;
+    search.sharpen(ways);
+    (bound, steps + wanted.len())
+}
+
+/// Prices as a checker wants them: for the whole limits of the problem, with their tolerance. The solver may know that some memory is
+/// of no use, which a checker does not.
+fn certificate(problem: &Problem, t: &Tables, r: &Reduced) -> Certificate {
+    let of = |kind: usize, i: usize| if kind < t.kinds { r.prices.server[i * t.kinds + kind] } else { 0.0 };
+    let mut root_bound_s = r.bound;
+    let mut memory = Vec::with_capacity(t.servers);
+    for (i, server) in problem.servers.iter().enumerate() {
+        let price = r.server[i * t.kinds + MEMORY] * 8.0 * server.memory_bytes * (1.0 + TOLERANCE);
+        root_bound_s -= price - of(MEMORY, i);
+        memory.push(price);
+    }
+    Certificate {
+        memory,
+        busy: (0..t.servers).map(|i| of(BUSY, i)).collect(),
+        sent: (0..t.servers).map(|i| of(SENT, i)).collect(),
+        quality: r.prices.quality.clone(),
+        root_bound_s: root_bound_s.max(0.0),
+        labels: 0,
+        exhausted: false,
+    }
+}

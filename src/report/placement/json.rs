@@ -1,0 +1,225 @@
+//! The JSON contract of a placement.
+
+use serde::Serialize;
+
+use super::{Bound, Report, mean_bits, proven};
+use crate::placement::solve::Status;
+
+#[derive(Serialize)]
+struct Out<'o> {
+    status: &'static str,
+    delay_s: f64,
+    bound_s: f64,
+    gap: f64,
+    solver: &'o str,
+    bound_by: &'static str,
+    communication: &'static str,
+    computation_s: f64,
+    communication_s: f64,
+    layers: Vec<LayerOut<'o>>,
+    quality_used: f64,
+    quality_budget: f64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    models: Vec<ModelOut<'o>>,
+    memory: Vec<ServerOut<'o>>,
+    quantization_ratio: Ratio,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_errors: Option<&'o str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    baselines: Vec<BaselineOut<'o>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sensitivity: Vec<ChangeOut<'o>>,
+    certificate: CertificateOut<'o>,
+    work: WorkOut,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct LayerOut<'o> {
+    name: &'o str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    model: &'o str,
+    server: &'o str,
+    bits: u32,
+    computation_s: f64,
+    communication_s: f64,
+}
+
+#[derive(Serialize)]
+struct ModelOut<'o> {
+    name: &'o str,
+    quality_used: f64,
+    quality_budget: f64,
+}
+
+#[derive(Serialize)]
+struct ServerOut<'o> {
+    server: &'o str,
+    used_bytes: f64,
+    limit_bytes: f64,
+    busy_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_busy_s: Option<f64>,
+    sent_bytes: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_sent_bytes: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Ratio {
+    mean_bits: f64,
+    of_16_bits: f64,
+    of_32_bits: f64,
+}
+
+#[derive(Serialize)]
+struct BaselineOut<'o> {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best_of_its_kind: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_bits: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'o str>,
+}
+
+#[derive(Serialize)]
+struct ChangeOut<'o> {
+    of: &'static str,
+    factor: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_bits: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'o str>,
+}
+
+#[derive(Serialize)]
+struct CertificateOut<'o> {
+    root_bound_s: f64,
+    prices_s: PricesOut<'o>,
+    labels: u64,
+    exhausted: bool,
+}
+
+/// Seconds for the whole of each limit.
+#[derive(Serialize)]
+struct PricesOut<'o> {
+    memory: &'o [f64],
+    busy: &'o [f64],
+    sent: &'o [f64],
+    quality: &'o [f64],
+}
+
+#[derive(Serialize)]
+struct WorkOut {
+    price_steps: u64,
+    passes: u64,
+    labels: u64,
+    stopped: bool,
+}
+
+/// The placement as a JSON document, ending in a line feed.
+pub fn to_json(r: &Report<'_>) -> String {
+    let (p, s) = (r.problem, r.solution);
+    let u = &s.usage;
+    let several = p.models.len() > 1;
+    let mean = mean_bits(p, &s.seats);
+    let models = r.models();
+    let (c, w) = (r.certificate(), r.work());
+    let out = Out {
+        status: match r.status() {
+            Status::Optimal => "optimal",
+            Status::Feasible => "feasible",
+        },
+        delay_s: u.delay_s,
+        bound_s: if r.bound == Bound::Rule { 0.0 } else { s.bound_s },
+        gap: if r.bound == Bound::Rule { 1.0 } else { s.gap() },
+        solver: &r.solver,
+        bound_by: match r.bound {
+            Bound::Proven => "proof",
+            Bound::Claimed => "general solver",
+            Bound::Rule => "none",
+        },
+        communication: r.communication.name(),
+        computation_s: u.compute_s.iter().sum(),
+        communication_s: u.link_s.iter().sum(),
+        layers: p
+            .layers()
+            .enumerate()
+            .map(|(l, (_, layer))| LayerOut {
+                name: &layer.name,
+                model: if several { &p.models[models[l]].name } else { "" },
+                server: &p.servers[s.seats[l].server].name,
+                bits: s.seats[l].bits,
+                computation_s: u.compute_s[l],
+                communication_s: u.link_s[l],
+            })
+            .collect(),
+        quality_used: u.quality.iter().sum(),
+        quality_budget: p.models.iter().map(|m| m.budget).sum(),
+        models: p
+            .models
+            .iter()
+            .zip(&u.quality)
+            .filter(|_| several)
+            .map(|(m, &used)| ModelOut { name: &m.name, quality_used: used, quality_budget: m.budget })
+            .collect(),
+        memory: p
+            .servers
+            .iter()
+            .enumerate()
+            .map(|(i, server)| ServerOut {
+                server: &server.name,
+                used_bytes: u.memory_bytes[i],
+                limit_bytes: server.memory_bytes,
+                busy_s: u.busy_s[i],
+                max_busy_s: server.max_busy_s,
+                sent_bytes: u.sent_bytes[i],
+                max_sent_bytes: server.max_sent_bytes,
+            })
+            .collect(),
+        quantization_ratio: Ratio { mean_bits: mean, of_16_bits: mean / 16.0, of_32_bits: mean / 32.0 },
+        weight_errors: p.note.as_deref(),
+        baselines: r
+            .baselines
+            .iter()
+            .map(|(baseline, result)| BaselineOut {
+                name: baseline.to_string(),
+                delay_s: result.as_ref().ok().map(|x| x.usage.delay_s),
+                best_of_its_kind: result.as_ref().ok().map(proven),
+                mean_bits: result.as_ref().ok().map(|x| mean_bits(p, &x.seats)),
+                reason: result.as_ref().err().map(String::as_str),
+            })
+            .collect(),
+        sensitivity: r
+            .sensitivity
+            .iter()
+            .map(|change| ChangeOut {
+                of: change.what,
+                factor: change.factor,
+                delay_s: change.result.as_ref().ok().map(|x| x.0),
+                bound_s: change.result.as_ref().ok().map(|x| x.1),
+                mean_bits: change.result.as_ref().ok().map(|x| x.2),
+                reason: change.result.as_ref().err().map(String::as_str),
+            })
+            .collect(),
+        certificate: CertificateOut {
+            root_bound_s: c.root_bound_s,
+            prices_s: PricesOut { memory: &c.memory, busy: &c.busy, sent: &c.sent, quality: &c.quality },
+            labels: c.labels,
+            exhausted: c.exhausted,
+        },
+        work: WorkOut { price_steps: w.price_steps, passes: w.passes, labels: w.labels, stopped: w.stopped },
+        seconds: r.seconds,
+    };
+    // Strings, numbers and lists only: none of them can fail.
+    let mut text = serde_json::to_string_pretty(&out).unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,208 @@
+//! The report that `dftsp place` prints for people.
+
+use std::fmt::Write as _;
+
+use super::{Bound, Report, mean_bits, proven};
+use crate::placement::solve::Status;
+use crate::report::number::{grouped, milliseconds, significant};
+use crate::report::table;
+
+/// The placement in words.
+pub fn to_text(report: &Report<'_>) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut out, report);
+    out
+}
+
+fn seconds(s: f64) -> String {
+    format!("{} s", significant(s, 4))
+}
+
+/// Bytes for people.
+fn bytes(x: f64) -> String {
+    let (unit, name) = match x {
+        x if x >= 1e9 => (1e9, "GB"),
+        x if x >= 1e6 => (1e6, "MB"),
+        _ => (1e3, "kB"),
+    };
+    format!("{:.1} {name}", x / unit)
+}
+
+fn write(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
+    let (p, s) = (r.problem, r.solution);
+    writeln!(out, "problem: {}", r.about)?;
+    if let Some(note) = &p.note {
+        writeln!(out, "weight errors: {note}")?;
+    }
+    let used = s.usage.memory_bytes.iter().zip(0..).filter(|(_, i)| s.seats.iter().any(|x| x.server == *i)).count();
+    let (delay, bound) = (s.usage.delay_s, s.bound_s);
+    let how = match (r.bound, r.status()) {
+        (Bound::Proven, Status::Optimal) => "proven optimal".to_string(),
+        (Bound::Proven, Status::Feasible) => {
+            format!("feasible; none is faster than {} (gap {} %)", seconds(bound), significant(100.0 * s.gap(), 3))
+        }
+        (Bound::Claimed, Status::Optimal) => "optimal, says the general solver".to_string(),
+        _ => "feasible".to_string(),
+    };
+    let n = p.servers.len();
+    writeln!(out, "placed {} layers on {used} of {n} servers: {how}", s.seats.len())?;
+    if s.work.stopped {
+        writeln!(out, "a limit stopped the search")?;
+    }
+    let (compute, link): (f64, f64) = (s.usage.compute_s.iter().sum(), s.usage.link_s.iter().sum());
+    writeln!(
+        out,
+        "delay {}: {} of computation, {} on links ({} communication)",
+        seconds(delay),
+        seconds(compute),
+        seconds(link),
+        r.communication.name()
+    )?;
+    runs(out, r)?;
+    servers(out, r)?;
+    writeln!(out, "\nweight errors and bits")?;
+    for (model, used) in p.models.iter().zip(&s.usage.quality) {
+        let name = if model.name.is_empty() { String::new() } else { format!("{}: ", model.name) };
+        let part = if model.budget > 0.0 { 100.0 * used / model.budget } else { 100.0 };
+        writeln!(
+            out,
+            "  {name}weight error {} of {} ({part:.1} %), for {} prompt and {} output tokens",
+            significant(*used, 4),
+            significant(model.budget, 4),
+            model.prompt_tokens,
+            model.output_tokens
+        )?;
+    }
+    let mean = mean_bits(p, &s.seats);
+    writeln!(
+        out,
+        "  {mean:.2} bits a weight on average: {:.2} % of 16 bits, {:.2} % of 32 bits",
+        100.0 * mean / 16.0,
+        100.0 * mean / 32.0
+    )?;
+    baselines(out, r)?;
+    sensitivity(out, r)?;
+    proof(out, r)
+}
+
+fn runs(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
+    writeln!(out, "\nlayers")?;
+    let names: Vec<&str> = r.problem.layers().map(|(_, layer)| layer.name.as_str()).collect();
+    let usage = &r.solution.usage;
+    let mut rows = Vec::new();
+    for run in r.runs() {
+        let (first, last) = (run.layers.start, run.layers.end - 1);
+        let model = &r.problem.models[run.model].name;
+        let model = if model.is_empty() { String::new() } else { format!("{model}: ") };
+        let range =
+            if first == last { names[first].to_string() } else { format!("{}–{}", names[first], names[last]) };
+        let compute: f64 = usage.compute_s[run.layers.clone()].iter().sum();
+        let link: f64 = usage.link_s[run.layers.clone()].iter().sum();
+        let next = r.solution.seats.get(last + 1).filter(|_| link > 0.0);
+        let to = next.map_or("", |seat| r.problem.servers[seat.server].name.as_str());
+        rows.push(vec![
+            format!("{model}{range}:"),
+            format!("{},", r.problem.servers[run.seat.server].name),
+            format!("{} bits", run.seat.bits),
+            seconds(compute),
+            if to.is_empty() { String::new() } else { format!("then {} to {to}", seconds(link)) },
+        ]);
+    }
+    out.push_str(&table::to_text(&rows, &[2, 3]));
+    Ok(())
+}
+
+fn servers(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
+    writeln!(out, "\nservers")?;
+    let head = ["", "layers", "memory", "of", "%", "computes", "of", "sends", "of"];
+    let mut rows: Vec<Vec<String>> = vec![head.map(str::to_string).to_vec()];
+    let u = &r.solution.usage;
+    for (i, server) in r.problem.servers.iter().enumerate() {
+        let layers = r.solution.seats.iter().filter(|s| s.server == i).count();
+        rows.push(vec![
+            server.name.clone(),
+            layers.to_string(),
+            bytes(u.memory_bytes[i]),
+            bytes(server.memory_bytes),
+            format!("{:.1}", 100.0 * u.memory_bytes[i] / server.memory_bytes),
+            seconds(u.busy_s[i]),
+            server.max_busy_s.map_or("–".to_string(), seconds),
+            bytes(u.sent_bytes[i]),
+            server.max_sent_bytes.map_or("–".to_string(), bytes),
+        ]);
+    }
+    out.push_str(&table::to_text(&rows, &[1, 2, 3, 4, 5, 6, 7, 8]));
+    Ok(())
+}
+
+fn baselines(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
+    if r.baselines.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nwithout it")?;
+    let delay = r.solution.usage.delay_s;
+    let row = |(baseline, result): &(crate::placement::baseline::Baseline, Result<_, String>)| match result {
+        Ok(placed) => {
+            let placed: &crate::placement::baseline::Placed = placed;
+            let slower = 100.0 * (placed.usage.delay_s / delay - 1.0);
+            let note = if proven(placed) { "" } else { ", not proven the best of its kind" };
+            let mean = mean_bits(r.problem, &placed.seats);
+            let than = if delay > 0.0 { format!("{slower:+.1} %, {mean:.2} bits{note}") } else { note.to_string() };
+            vec![baseline.to_string(), seconds(placed.usage.delay_s), than]
+        }
+        Err(why) => vec![baseline.to_string(), "–".to_string(), why.clone()],
+    };
+    let rows: Vec<Vec<String>> = r.baselines.iter().map(row).collect();
+    out.push_str(&table::to_text(&rows, &[1]));
+    Ok(())
+}
+
+fn sensitivity(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
+    if r.sensitivity.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nif all links or servers were faster or slower")?;
+    let row = |change: &super::Change| {
+        let mut row = vec![change.what.to_string(), format!("× {}", change.factor)];
+        match &change.result {
+            Ok((delay, bound, bits)) => {
+                let gap = if *delay > 0.0 { (delay - bound) / delay } else { 0.0 };
+                let note = if gap <= crate::placement::solve::OPTIMALITY {
+                    String::new()
+                } else {
+                    format!(", gap {} %", significant(100.0 * gap, 3))
+                };
+                row.extend([seconds(*delay), format!("{bits:.2} bits{note}")]);
+            }
+            Err(why) => row.extend(["–".to_string(), why.clone()]),
+        }
+        row
+    };
+    let rows: Vec<Vec<String>> = r.sensitivity.iter().map(row).collect();
+    out.push_str(&table::to_text(&rows, &[1, 2]));
+    Ok(())
+}
+
+fn proof(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
+    let (c, w) = (r.certificate(), r.work());
+    writeln!(out)?;
+    if r.bound == Bound::Proven {
+        writeln!(
+            out,
+            "proof: prices alone prove {}; the rest by enumeration, {} partial assignments in the last pass",
+            seconds(c.root_bound_s),
+            grouped(c.labels)
+        )?;
+        return writeln!(
+            out,
+            "solver {}: {}, {} price steps, {} passes, {} partial assignments",
+            r.solver,
+            milliseconds(r.seconds),
+            grouped(w.price_steps),
+            w.passes,
+            grouped(w.labels)
+        );
+    }
+    writeln!(out, "solver {}: {}", r.solver, milliseconds(r.seconds))
+}

@@ -1,0 +1,173 @@
+//! `dftsp place`: the contract, bad input, and the same bytes on any number of threads.
+
+use serde_json::Value;
+
+use super::support::{Folder, line_of, without_seconds};
+
+const PROBLEM: &str = "\
+[request]
+prompt_tokens = 128
+output_tokens = 64
+[quality]
+budget = 0.1
+[bits]
+\"4\" = 0.6
+[[server]]
+name = \"edge-a\"
+compute_flops = 2.0e12
+memory_bytes = 1.0e7
+[[server]]
+name = \"edge-b\"
+compute_flops = 1.0e12
+memory_bytes = 3.0e7
+[[link]]
+from = \"edge-a\"
+to = \"edge-b\"
+bandwidth_bytes_per_s = 1.0e8
+latency_s = 0.002
+[[layer]]
+name = \"decoder.0\"
+parameters = 12_600_000
+flops_per_token = 25.2e6
+activation_bytes = 2048
+weight_error = { \"4\" = 0.03, \"8\" = 0.002, \"16\" = 0.0 }
+[[layer]]
+name = \"decoder.1\"
+parameters = 12_600_000
+flops_per_token = 25.2e6
+activation_bytes = 2048
+kv_bytes_per_token = 4096
+weight_error = { \"4\" = 0.03, \"8\" = 0.002, \"16\" = 0.0 }
+";
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("p.toml", PROBLEM);
+    folder
+}
+
+fn json(folder: &Folder, more: &[&str]) -> Value {
+    let args = [&["place", "--problem", "p.toml", "--format", "json"], more].concat();
+    serde_json::from_str(&folder.ok_text(&args)).unwrap()
+}
+
+#[test]
+fn the_contract() {
+    let folder = folder();
+    let out = json(&folder, &[]);
+    assert_eq!(out["status"], "optimal");
+    // Both layers at 4 bits on b, or one on each: the link is cheaper than the slower server.
+    let (compute, link) = (191.0 * 25.2e6 * 0.6, 64.0 * 0.002 + 191.0 * 2048.0 / 1e8);
+    let together = 2.0 * compute / 1e12;
+    assert!(together < compute / 2e12 + compute / 1e12 + link);
+    assert!((out["delay_s"].as_f64().unwrap() - together).abs() < 1e-12, "{out}");
+    assert_eq!(out["bound_s"], out["delay_s"]);
+    for (l, layer) in out["layers"].as_array().unwrap().iter().enumerate() {
+        assert_eq!((&layer["name"], &layer["server"]), (&format!("decoder.{l}").into(), &"edge-b".into()));
+        assert_eq!(layer["bits"], 4);
+    }
+    assert!((out["quality_used"].as_f64().unwrap() - 0.06).abs() < 1e-12);
+    let memory = &out["memory"][1];
+    let used = 12.6e6 + 4096.0 * 192.0;
+    assert_eq!((&memory["server"], memory["used_bytes"].as_f64()), (&"edge-b".into(), Some(used)));
+    assert_eq!(out["quantization_ratio"]["of_16_bits"], 0.25);
+    assert_eq!(out["quantization_ratio"]["of_32_bits"], 0.125);
+    assert!(out["certificate"]["root_bound_s"].as_f64().unwrap() <= together);
+    assert!(out["seconds"].as_f64().unwrap() >= 0.0);
+    assert_eq!(out["baselines"].as_array().unwrap().len(), 9);
+    let text = folder.ok_text(&["place", "--problem", "p.toml", "--sensitivity"]);
+    for part in ["placed 2 layers on 1 of 2 servers: proven optimal", "decoder.0–decoder.1: edge-b,  4 bits", "× 0.25"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn every_solver_answers() {
+    let folder = folder();
+    let best = json(&folder, &[])["delay_s"].as_f64().unwrap();
+    for communication in ["chain", "paper"] {
+        for solver in ["exact", "ilp", "one-server", "greedy", "uniform-4", "uniform-8", "quantization-alone"] {
+            let out = json(&folder, &["--solver", solver, "--communication", communication]);
+            assert!(out["delay_s"].as_f64().unwrap() >= best * (1.0 - 1e-9), "{solver}");
+            let status = if ["exact", "ilp"].contains(&solver) { "optimal" } else { "feasible" };
+            assert_eq!(out["status"], status, "{solver}");
+        }
+    }
+    let output = folder.run(&["place", "--problem", "p.toml", "--solver", "placement-alone"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_embedded_example_is_the_same_on_any_number_of_threads() {
+    let folder = Folder::new();
+    let run = |threads: &str| {
+        let args = ["place", "--format", "json", "--threads", threads, "--sensitivity"];
+        without_seconds(&folder.ok_text(&args))
+    };
+    let one = run("1");
+    assert!(one.contains("\"status\": \"optimal\"") && one.contains("synthetic weight errors"));
+    for threads in ["2", "5"] {
+        assert_eq!(run(threads), one, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_problem_that_is_written_is_the_one_that_is_solved() {
+    let folder = Folder::new();
+    let first = folder.ok_text(&["place", "--format", "json", "--problem-output", "p.toml"]);
+    assert_eq!(
+        without_seconds(&folder.ok_text(&["place", "--format", "json", "--problem", "p.toml"])),
+        without_seconds(&first)
+    );
+    assert!(folder.ok(&["place", "--problem", "p.toml", "--output", "out.txt"]).is_empty());
+    assert!(folder.text("out.txt").contains("proven optimal"));
+}
+
+#[test]
+fn mistakes_have_their_line() {
+    let folder = folder();
+    let line = |start: &str| line_of(PROBLEM, start);
+    let cases = [
+        ("budget = 0.1", "budget = -1", format!("p.toml, line {}, quality.budget: -1 is negative", line("budget"))),
+        ("to = \"edge-b\"", "to = \"edge-c\"", format!("p.toml, line {}, link.0.to: there is no server", line("to"))),
+        (
+            "memory_bytes = 3.0e7",
+            "memory_bytes = 3.0e6",
+            format!("p.toml, line {}, server: all servers together have 13.000 MB of memory", line("[[server]]")),
+        ),
+        (
+            "12_600_000\nflops_per_token = 25.2e6\nactivation_bytes = 2048\nw",
+            "126_000_000\nflops_per_token = 25.2e6\nactivation_bytes = 2048\nw",
+            format!(
+                "p.toml, line {}, layer.0.parameters: decoder.0 fits nowhere: at 4 bits it needs 63.000 MB, and the \
+                 largest server has 30.000 MB; short by 33.000 MB; give a larger server",
+                line("parameters")
+            ),
+        ),
+        (
+            "budget = 0.1",
+            "budget = 0.001",
+            format!(
+                "p.toml, line {}, quality.budget: within the memory of the servers the weight errors are at least",
+                line("budget")
+            ),
+        ),
+    ];
+    for (from, to, start) in cases {
+        assert!(PROBLEM.contains(from), "{from}");
+        folder.write("p.toml", PROBLEM.replacen(from, to, 1));
+        let refused = folder.refused(&["place", "--problem", "p.toml", "--output", "out"]);
+        assert!(refused.starts_with(&start), "{refused} does not start with {start}");
+    }
+    folder.write("p.toml", PROBLEM);
+    for (args, start) in [
+        (["--solver", "uniform-33"], "--solver: unknown solver 'uniform-33'; give exact, ilp, one-server"),
+        (["--solver", "x"], "--solver: unknown solver 'x'"),
+        (["--time-limit", "-1"], "--time-limit: -1 is negative"),
+        (["--problem", "none.toml"], "none.toml: cannot open"),
+    ] {
+        let refused = folder.refused(&[&["place"][..], &args].concat());
+        assert!(refused.starts_with(start), "{refused}");
+    }
+}

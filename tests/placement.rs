@@ -1,0 +1,322 @@
+//! Placements: the exact solver against an oracle and the integer program, and what must always hold.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here should stop the run")]
+
+#[path = "common/placements.rs"]
+mod placements;
+
+use std::time::Duration;
+
+use dftsp::placement::baseline::{self, Baseline};
+use dftsp::placement::delay::{self, Communication};
+use dftsp::placement::generate::{Spec, problem};
+use dftsp::placement::infeasible::diagnose;
+use dftsp::placement::solve::{Outcome, Solution, Status, solve};
+use dftsp::placement::verify::verify;
+use dftsp::placement::{Link, Problem};
+use dftsp::search::Limits;
+use placements::{oracle, random};
+
+fn exact(p: &Problem, communication: Communication) -> Option<Solution> {
+    match solve(p, communication, &Limits::NONE, false) {
+        Outcome::Placed(solution) => {
+            assert_eq!(solution.status(), Status::Optimal);
+            Some(*solution)
+        }
+        Outcome::Infeasible => None,
+        Outcome::Unknown { .. } => panic!("without limits there is an answer"),
+    }
+}
+
+fn delay(p: &Problem, communication: Communication) -> Option<f64> {
+    exact(p, communication).map(|s| s.usage.delay_s)
+}
+
+fn same(a: Option<f64>, b: Option<f64>, tolerance: f64, what: &str) {
+    match (a, b) {
+        (None, None) => {}
+        (Some(a), Some(b)) => assert!((a - b).abs() <= tolerance * b.abs(), "{what}: {a} and {b}"),
+        (a, b) => panic!("{what}: {a:?} and {b:?}"),
+    }
+}
+
+#[test]
+fn the_solver_finds_what_trying_everything_finds() {
+    let (mut infeasible, mut compared) = (0, 0);
+    for seed in 0..400 {
+        let p = random(seed, 4, 3);
+        let options: f64 = p.layers().map(|(_, l)| (l.widths.len() * p.servers.len()) as f64).product();
+        if options > 60_000.0 {
+            continue;
+        }
+        for communication in Communication::ALL {
+            let best = oracle(&p, communication);
+            infeasible += usize::from(best.is_none());
+            compared += 1;
+            same(delay(&p, communication), best, 1e-9, &format!("seed {seed}, {}", communication.name()));
+        }
+    }
+    assert!(compared > 500 && infeasible > 20, "{compared} compared, {infeasible} infeasible");
+}
+
+/// Compares `seeds` problems of each form with the integer program; those that it does not solve in time do not count.
+#[cfg(feature = "ilp")]
+fn agree(seeds: std::ops::Range<u64>, time: Option<Duration>, least: usize) {
+    use dftsp::placement::ilp::{Answer, solve as ilp};
+    let (mut infeasible, mut compared, mut failed) = (0, 0, 0);
+    for seed in seeds {
+        for (communication, layers, servers) in [(Communication::Chain, 12, 5), (Communication::Paper, 6, 3)] {
+            let p = random(seed, layers, servers);
+            let best = match ilp(&p, communication, time) {
+                Answer::Optimal(Outcome::Placed(s)) => Some(s.usage.delay_s),
+                Answer::Optimal(_) => None,
+                Answer::Stopped(_) => continue,
+                // Numerical trouble of its own, such as a singular basis.
+                Answer::Failed(_) => {
+                    failed += 1;
+                    continue;
+                }
+            };
+            infeasible += usize::from(best.is_none());
+            compared += 1;
+            same(delay(&p, communication), best, 1e-6, &format!("seed {seed}, {}", communication.name()));
+        }
+    }
+    assert!(compared >= least && infeasible > 20, "{compared} compared, {infeasible} infeasible");
+    assert!(failed * 100 <= compared, "{failed} of {compared}");
+}
+
+#[cfg(feature = "ilp")]
+#[test]
+fn the_solver_finds_what_the_integer_program_finds() {
+    agree(1000..1300, Some(Duration::from_secs(1)), 500);
+}
+
+#[cfg(feature = "ilp")]
+#[test]
+#[ignore = "minutes"]
+fn the_solver_finds_what_the_integer_program_finds_however_long_that_takes() {
+    agree(5000..5600, None, 1200);
+}
+
+/// Two small models on the same servers.
+fn two_models(seed: u64) -> Problem {
+    let mut p = random(seed, 4, 3);
+    let other = random(seed + 10_000, 3, 3);
+    p.models[0].name = "a".to_string();
+    p.models.push(other.models[0].clone());
+    p.models[1].name = "b".to_string();
+    p
+}
+
+#[test]
+fn several_models_share_servers() {
+    let mut placed = 0;
+    for seed in 0..200 {
+        let p = two_models(seed);
+        let options: f64 = p.layers().map(|(_, l)| (l.widths.len() * p.servers.len()) as f64).product();
+        if options > 30_000.0 {
+            continue;
+        }
+        for communication in Communication::ALL {
+            let best = oracle(&p, communication);
+            placed += usize::from(best.is_some());
+            same(delay(&p, communication), best, 1e-9, &format!("seed {seed}, {}", communication.name()));
+        }
+    }
+    assert!(placed > 20, "{placed}");
+}
+
+#[test]
+fn what_is_relaxed_is_never_slower() {
+    let mut checked = 0;
+    for seed in 2000..2100 {
+        let p = random(seed, 8, 4);
+        let Some(before) = delay(&p, Communication::Chain) else { continue };
+        let mut changed = vec![p.clone(); 5];
+        changed[0].servers.iter_mut().for_each(|s| s.memory_bytes *= 1.3);
+        changed[1].models[0].budget *= 1.5;
+        changed[2].servers.iter_mut().for_each(|s| (s.max_busy_s, s.max_sent_bytes) = (None, None));
+        changed[3].links.iter_mut().for_each(|k| k.bandwidth_bytes_per_s *= 2.0);
+        for from in 0..p.servers.len() {
+            for to in (0..p.servers.len()).filter(|&to| to != from) {
+                if p.link(from, to).is_none() {
+                    changed[4].links.push(Link { from, to, bandwidth_bytes_per_s: 1e9, latency_s: 1e-3 });
+                }
+            }
+        }
+        for (at, changed) in changed.iter().enumerate() {
+            let after = delay(changed, Communication::Chain).unwrap();
+            assert!(after <= before * (1.0 + 2e-9), "seed {seed}, change {at}: {before} to {after}");
+        }
+        let paper = delay(&p, Communication::Paper).unwrap();
+        assert!(paper <= before * (1.0 + 2e-9), "seed {seed}: {paper} is above {before}");
+        checked += 1;
+    }
+    assert!(checked > 40, "{checked}");
+}
+
+#[test]
+fn solutions_verify_and_mutations_do_not() {
+    let mut checked = 0;
+    for seed in 3000..3080 {
+        let p = random(seed, 8, 4);
+        for communication in Communication::ALL {
+            let Some(s) = exact(&p, communication) else { continue };
+            let ok = verify(&p, communication, &s).unwrap_or_else(|e| panic!("seed {seed}: {e:?}"));
+            assert!(ok.priced_bound_s <= ok.delay_s * (1.0 + 1e-9) && ok.enumerated <= 1.0);
+            checked += 1;
+            let refused = |change: &dyn Fn(&mut Solution), check: &str| {
+                let mut wrong = s.clone();
+                change(&mut wrong);
+                let e = verify(&p, communication, &wrong).unwrap_err();
+                assert!(check.split(' ').any(|c| c == e.check), "seed {seed}: {e:?}, not {check}");
+            };
+            refused(&|s| s.usage.delay_s *= 1.0 + 1e-6, "delay");
+            refused(&|s| s.usage.delay_s *= 1.0 - 1e-6, "delay");
+            refused(&|s| s.usage.delay_s = f64::NAN, "delay");
+            refused(&|s| s.bound_s = s.usage.delay_s * 1.01, "bound");
+            refused(&|s| s.bound_s = f64::NAN, "bound");
+            refused(&|s| s.seats.truncate(s.seats.len() - 1), "seats");
+            refused(&|s| s.seats[0].bits = 7, "seats");
+            refused(&|s| s.seats[0].server = 99, "seats");
+            refused(&|s| s.certificate.quality[0] = -1.0, "prices");
+            refused(&|s| s.certificate.memory[0] = f64::INFINITY, "prices");
+            refused(&|s| s.certificate.memory.clear(), "prices");
+            let bound = s.usage.delay_s * (1.0 + 1e-6);
+            refused(&|s| (s.certificate.root_bound_s, s.bound_s) = (bound, s.usage.delay_s), "prices");
+            // Another width anywhere is another delay, or breaks a limit; the optimum has no faster neighbour.
+            for l in 0..s.seats.len() {
+                let (_, layer) = p.layers().nth(l).unwrap();
+                for w in &layer.widths {
+                    let mut wrong = s.clone();
+                    wrong.seats[l].bits = w.bits;
+                    if let Ok(usage) = delay::feasible(&p, &wrong.seats, communication) {
+                        assert!(usage.delay_s >= s.usage.delay_s * (1.0 - 1e-9), "seed {seed}, layer {l}");
+                    } else {
+                        assert!(verify(&p, communication, &wrong).is_err());
+                    }
+                }
+            }
+        }
+    }
+    assert!(checked > 60, "{checked}");
+}
+
+#[test]
+fn baselines_are_feasible_and_never_faster() {
+    let (mut some, mut none) = (0, 0);
+    for seed in 4000..4060 {
+        let p = random(seed, 8, 4);
+        let best = delay(&p, Communication::Chain);
+        for b in Baseline::ALL {
+            match baseline::place(&p, b, Communication::Chain, &Limits::NONE) {
+                Ok(placed) => {
+                    let usage = delay::feasible(&p, &placed.seats, Communication::Chain).unwrap();
+                    assert!(usage.delay_s >= best.unwrap() * (1.0 - 1e-9), "seed {seed}, {b}");
+                    some += 1;
+                }
+                Err(why) => {
+                    assert!(!why.is_empty() && !why.contains('\n'));
+                    none += 1;
+                }
+            }
+            assert_eq!(Baseline::from_name(&b.to_string()), Some(b));
+        }
+    }
+    assert!(some > 50 && none > 50, "{some} placed, {none} not");
+}
+
+#[test]
+fn threads_change_nothing() {
+    let p = problem(&Spec { speed: 1e12, ..Spec::opt_350m(2) });
+    let one = solve(&p, Communication::Chain, &Limits::NONE, false);
+    for threads in [2, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(pool.install(|| solve(&p, Communication::Chain, &Limits::NONE, true)), one, "{threads} threads");
+    }
+}
+
+#[test]
+fn limits_stop_the_search_with_a_bound() {
+    let p = problem(&Spec::sized(3, 40, 8));
+    for ms in [0, 1, 50, 300] {
+        match solve(&p, Communication::Chain, &Limits::time(Duration::from_millis(ms)), false) {
+            Outcome::Placed(s) => {
+                verify(&p, Communication::Chain, &s).unwrap();
+                assert!(s.bound_s > 0.0 && s.bound_s <= s.usage.delay_s);
+            }
+            Outcome::Unknown { bound_s } => assert!(bound_s >= 0.0),
+            Outcome::Infeasible => panic!("it is feasible"),
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_met_is_named() {
+    let why = |p: &Problem| {
+        assert_eq!(delay(p, Communication::Chain), None);
+        diagnose(p, Communication::Chain, &Limits::time(Duration::from_secs(2))).to_string()
+    };
+    let fine = || problem(&Spec::sized(1, 8, 3));
+    let mut p = fine();
+    p.models[0].layers[3].parameters *= 1e3;
+    let e = why(&p);
+    assert!(e.starts_with("problem, layer.3.parameters: decoder.3 fits nowhere: at 2 bits it needs 3.1"), "{e}");
+    assert!(e.contains("; short by 3.1"), "{e}");
+    let mut p = fine();
+    p.servers.iter_mut().for_each(|s| s.memory_bytes *= 0.2);
+    let e = why(&p);
+    assert!(e.starts_with("problem, server: all servers together have "), "{e}");
+    let mut p = fine();
+    p.models[0].budget = 1e-10;
+    let e = why(&p);
+    assert!(e.starts_with("problem, layer.0.weight_error: decoder.0 alone has a weight error of at least"), "{e}");
+    let mut p = fine();
+    p.models[0].layers.iter_mut().for_each(|l| l.widths.truncate(2));
+    p.models[0].budget = 2.0;
+    let e = why(&p);
+    assert!(e.starts_with("problem, quality.budget: the weight errors are at least "), "{e}");
+    let mut p = fine();
+    p.models[0].budget *= 0.2;
+    let e = why(&p);
+    assert!(e.starts_with("problem, quality.budget: within the memory of the servers the weight errors are at"), "{e}");
+    let mut p = fine();
+    p.links.clear();
+    let e = why(&p);
+    assert!(e.contains("lifting one of these alone would be enough: "), "{e}");
+    assert!(e.contains("the missing links"), "{e}");
+    // A head that only the second server holds, and no link to it.
+    let mut p = fine();
+    p.servers[1].memory_bytes *= 20.0;
+    p.models[0].layers[7].parameters *= 15.0;
+    for (l, layer) in p.models[0].layers.iter_mut().enumerate().take(7) {
+        layer.widths.retain(|w| w.bits == if l == 6 { 32 } else { 4 });
+    }
+    p.models[0].layers[6].parameters *= 0.5;
+    p.links.retain(|k| k.to != 1);
+    p.models[0].budget = 1e3;
+    let fits_first = p.servers[0].memory_bytes;
+    assert!(p.models[0].layers[7].memory_bytes(2, 192.0) > fits_first);
+    if delay(&p, Communication::Chain).is_none() {
+        assert!(why(&p).contains("link"), "{}", why(&p));
+    }
+}
+
+#[test]
+fn odd_problems_are_solved() {
+    // One layer; nothing to compute; nothing to hold; a budget of 0; limits of 0.
+    let mut p = problem(&Spec::sized(1, 1, 1));
+    p.models[0].budget = 0.0;
+    p.models[0].layers[0].widths.last_mut().unwrap().error = 0.0;
+    p.servers[0].memory_bytes = 1e12;
+    assert_eq!(exact(&p, Communication::Chain).unwrap().seats[0].bits, 32);
+    let layer = &mut p.models[0].layers[0];
+    (layer.flops_per_token, layer.parameters, layer.kv_bytes_per_token) = (0.0, 0.0, 0.0);
+    p.servers[0].max_busy_s = Some(0.0);
+    p.servers[0].max_sent_bytes = Some(0.0);
+    let s = exact(&p, Communication::Paper).unwrap();
+    assert_eq!((s.usage.delay_s, s.bound_s), (0.0, 0.0));
+    p.models[0].layers[0].flops_per_token = 1.0;
+    assert!(exact(&p, Communication::Chain).is_none());
+}
