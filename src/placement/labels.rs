@@ -172,12 +172,12 @@ impl<'t> Search<'t> {
         let mut history: Vec<Vec<(u32, u32, u32)>> = Vec::with_capacity(t.layers);
         let mut front = Front::default();
         for l in 0..t.layers {
+            // Nothing is below the least bound on the way.
+            let least = front.labels.iter().map(|x| x.bound).fold(f64::INFINITY, f64::min);
+            let least = if l == 0 { self.reduced.bound } else { least };
+            let late = |open: f64| Found { open: least.min(open), out_of_time: true, ..Found::default() };
             if clock.look() {
-                // Nothing is below the least bound on the way.
-                let least = front.labels.iter().map(|x| x.bound).fold(f64::INFINITY, f64::min);
-                found.open = found.open.min(if l == 0 { self.reduced.bound } else { least });
-                found.out_of_time = true;
-                return found;
+                return Found { labels: found.labels, ..late(found.open) };
             }
             let mut next = self.extend(&front, l, limit);
             // A few labels are extended in less time than their contexts take.
@@ -187,7 +187,11 @@ impl<'t> Search<'t> {
             let mut next = self.refine(&front, next, l, limit);
             // Far more than will be kept: the rest need not be compared.
             cut(&mut next, width.saturating_mul(8), &mut found.open);
-            let mut kept = self.undominated(&front, next, l, step);
+            let mut kept = self.undominated(&front, next, l, step, clock);
+            // Some were not looked at.
+            if clock.look() {
+                return Found { labels: found.labels, ..late(found.open) };
+            }
             cut(&mut kept, width, &mut found.open);
             front = self.settle(&front, kept, l);
             found.labels += front.labels.len() as u64;
@@ -506,22 +510,30 @@ impl<'t> Search<'t> {
     }
 
     /// Labels that no other dominates, by server, in the order of their cost.
-    fn undominated(&self, front: &Front, labels: Vec<Label>, l: usize, step: f64) -> Vec<Label> {
+    /// Not all of them once the clock has run out.
+    fn undominated(&self, front: &Front, labels: Vec<Label>, l: usize, step: f64, clock: &Clock) -> Vec<Label> {
         let mut groups: Vec<Vec<Label>> = vec![Vec::new(); self.t.servers];
         let many = labels.len() > 4 * CHUNK;
         for label in labels {
             groups[label.server as usize].push(label);
         }
         if self.threads && many {
-            let parts: Vec<Vec<Label>> =
-                groups.into_par_iter().map(|group| self.undominated_group(front, group, l, step)).collect();
-            parts.concat()
+            let one = |group| self.undominated_group(front, group, l, step, clock.clone());
+            groups.into_par_iter().map(one).collect::<Vec<Vec<Label>>>().concat()
         } else {
-            groups.into_iter().flat_map(|group| self.undominated_group(front, group, l, step)).collect()
+            let one = |group| self.undominated_group(front, group, l, step, clock.clone());
+            groups.into_iter().flat_map(one).collect()
         }
     }
 
-    fn undominated_group(&self, front: &Front, mut group: Vec<Label>, l: usize, step: f64) -> Vec<Label> {
+    fn undominated_group(
+        &self,
+        front: &Front,
+        mut group: Vec<Label>,
+        l: usize,
+        step: f64,
+        mut clock: Clock,
+    ) -> Vec<Label> {
         /// Comparisons for one label: dominance is worth only so much.
         const LOOKED_AT: usize = 4096;
         let t = self.t;
@@ -533,7 +545,10 @@ impl<'t> Search<'t> {
         let mut kept = Kept::default();
         let mut used = Vec::with_capacity(stride);
         let mut open: Vec<usize> = Vec::with_capacity(stride);
-        for label in group {
+        for (at, label) in group.into_iter().enumerate() {
+            if at % CHUNK == 0 && clock.look() {
+                break;
+            }
             used.clear();
             self.used(front, &label, l, &mut used);
             let own = label.server as usize;
@@ -553,26 +568,23 @@ impl<'t> Search<'t> {
             open.extend(own * kinds + 1..(own + 1) * kinds);
             let memory = used[own * kinds + MEMORY];
             let paid = (t.communication == Communication::Paper).then(|| self.paid(front, &label, l));
-            let beats = |&at: &u32| {
-                let at = at as usize;
-                kept.key[at].0 <= label.quality
-                    && kept.key[at].1 <= memory
-                    && open.iter().all(|&d| kept.used[at * stride + d] <= used[d])
+            let beats = |at: usize| {
+                open.iter().all(|&d| kept.used[at * stride + d] <= used[d])
                     && paid
                         .as_ref()
                         .is_none_or(|paid| kept.labels[at].cost + unpaid(&kept.paid[at], paid) <= label.cost + step)
             };
             // Who was where the label still may go and never was uses more there.
-            let mut groups = kept.groups.iter().filter(|group| group.0 & may & !visited == 0);
-            if groups.any(|group| group.1.iter().take(LOOKED_AT).any(beats)) {
+            let mut groups = kept.groups.iter().filter(|group| group.visited & may & !visited == 0);
+            if groups.any(|group| group.any(label.quality, memory, LOOKED_AT, beats)) {
                 continue;
             }
             let at = kept.labels.len() as u32;
-            match kept.groups.iter_mut().find(|group| group.0 == visited) {
-                Some(group) => group.1.push(at),
-                None => kept.groups.push((visited, vec![at])),
-            }
-            kept.key.push((label.quality, memory));
+            let group = kept.groups.iter().position(|group| group.visited == visited).unwrap_or_else(|| {
+                kept.groups.push(Group { visited, ..Group::default() });
+                kept.groups.len() - 1
+            });
+            kept.groups[group].push(label.quality, memory, at);
             kept.labels.push(label);
             kept.used.extend_from_slice(&used);
             kept.paid.extend(paid);
@@ -595,12 +607,45 @@ impl<'t> Search<'t> {
 #[derive(Default)]
 struct Kept {
     labels: Vec<Label>,
-    /// Quality and memory of its own server, which tell most labels apart.
-    key: Vec<(f64, f64)>,
     used: Vec<f64>,
     paid: Vec<Paid>,
     /// By the other servers that they were on.
-    groups: Vec<(u64, Vec<u32>)>,
+    groups: Vec<Group>,
+}
+
+/// Labels that were on the same servers, in the order of their cost.
+#[derive(Default)]
+struct Group {
+    visited: u64,
+    /// Quality and memory of their own server, which tell most labels apart.
+    quality: Vec<f64>,
+    memory: Vec<f64>,
+    at: Vec<u32>,
+}
+
+impl Group {
+    fn push(&mut self, quality: f64, memory: f64, at: u32) {
+        self.quality.push(quality);
+        self.memory.push(memory);
+        self.at.push(at);
+    }
+
+    /// Whether one of the first `most` needs no more of both, and `beats`.
+    fn any(&self, quality: f64, memory: f64, most: usize, beats: impl Fn(usize) -> bool) -> bool {
+        /// Compared at once, without a branch.
+        const AT_ONCE: usize = 16;
+        let n = self.at.len().min(most);
+        let chunks =
+            self.quality[..n].chunks(AT_ONCE).zip(self.memory[..n].chunks(AT_ONCE)).zip(self.at.chunks(AT_ONCE));
+        for ((q, m), at) in chunks {
+            let leaner = |q: f64, m: f64| (q <= quality) & (m <= memory);
+            let some = q.iter().zip(m).fold(false, |some, (&q, &m)| some | leaner(q, m));
+            if some && q.iter().zip(m).zip(at).any(|((&q, &m), &at)| leaner(q, m) && beats(at as usize)) {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// What `theirs` has paid for and `ours` has not.

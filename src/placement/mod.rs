@@ -8,7 +8,8 @@
 //! - [`problem`]: what is placed, and where; `file` reads and writes it as TOML;
 //! - [`delay`]: the delay and what an assignment uses, from the definitions, in both forms of communication;
 //! - [`generate`]: seeded problems;
-//! - `tables`, `prices`, `ways`, `labels`, [`solve`]: the exact solver, a resource-constrained shortest path;
+//! - `tables`, `prices`, `ways`, `labels`, `orders`, [`solve`]: the exact solver, a resource-constrained shortest path with a
+//!   local search for good assignments;
 //! - [`infeasible`]: which constraint cannot be met, and by how much;
 //! - [`baseline`]: what one would do without it;
 //! - `ilp`: the integer program through a general solver;
@@ -23,6 +24,7 @@ pub mod generate;
 pub mod ilp;
 pub mod infeasible;
 mod labels;
+mod orders;
 mod prices;
 pub mod problem;
 pub mod solve;

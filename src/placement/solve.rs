@@ -1,7 +1,9 @@
-//! The exact solver: prices, then passes of labels, each eight times as wide, until one drops nothing.
+//! The exact solver: prices, then passes of labels, each eight times as wide, until one drops nothing. Where two passes are
+//! not enough, a local search gives them a better assignment to beat.
 
 use super::delay::{self, Communication, TOLERANCE, Usage};
 use super::labels::Search;
+use super::orders;
 use super::prices::{self, Prices, Reduced};
 use super::problem::{Problem, Seat};
 use super::tables::{BUSY, MEMORY, SENT, Tables};
@@ -76,6 +78,8 @@ pub struct Work {
     pub price_steps: u64,
     /// Passes of labels.
     pub passes: u64,
+    /// Orders of servers that a local search began from.
+    pub orders: u64,
     /// Labels kept in all passes.
     pub labels: u64,
     /// Whether a limit stopped it.
@@ -100,6 +104,13 @@ const STEPS: usize = 600;
 const FIRST: usize = 16;
 const WIDER: usize = 8;
 const WIDEST: usize = 1 << 22;
+/// Passes after which infeasibility is asked for.
+const NARROW: u64 = 2;
+/// After how many passes orders of servers are searched, and how many of them shaken: with few servers passes are fast and
+/// orders too; with many, narrow passes find little.
+const FEW_SERVERS: usize = 10;
+const ORDERS_OF_FEW: (u64, usize) = (3, 256);
+const ORDERS_OF_MANY: (u64, usize) = (2, 128);
 /// The widths from which on tighter ways to the end are worth their time: with the numbers of their table, and the steps
 /// of their prices.
 const SHARPEN: [(usize, usize, usize); 2] = [(1024, 600_000, 6), (8192, 24_000_000, 8)];
@@ -176,8 +187,19 @@ pub(super) fn search(t: &Tables, clock: &mut Clock, threads: bool) -> Found {
             found.work.stopped = true;
             break;
         }
+        let (after, shaken) = if t.servers <= FEW_SERVERS { ORDERS_OF_FEW } else { ORDERS_OF_MANY };
+        if found.work.passes == after && t.fixed.is_none() {
+            let incumbent = found.best.as_ref().map_or(f64::INFINITY, |b| b.0);
+            if let Some((cost, path)) =
+                local(t, &search.reduced, shaken, clock, threads).filter(|best| best.0 < incumbent)
+            {
+                let seat = |(l, &(i, w)): (usize, &(u32, u32))| t.seat(l, i as usize, w as usize);
+                found.best = Some((cost, path.iter().enumerate().map(seat).collect()));
+            }
+            found.work.orders += shaken as u64;
+        }
         // What two passes did not find may not be there.
-        if found.best.is_none() && found.work.passes == 2 {
+        if found.best.is_none() && found.work.passes == NARROW {
             let (nothing, steps) = prices::nothing_feasible(t, STEPS, || clock.look());
             found.work.price_steps += steps as u64;
             if nothing {
@@ -192,6 +214,14 @@ pub(super) fn search(t: &Tables, clock: &mut Clock, threads: bool) -> Found {
         }
     }
     found
+}
+
+/// What orders of servers give, from those of the bound's path.
+fn local(t: &Tables, r: &Reduced, shaken: usize, clock: &mut Clock, threads: bool) -> Option<(f64, Vec<(u32, u32)>)> {
+    let busy = |i: usize| if t.kinds > BUSY { r.server[i * t.kinds + BUSY] } else { 0.0 };
+    let busy: Vec<f64> = (0..t.servers).map(busy).collect();
+    let start: Vec<usize> = r.path.iter().map(|x| x.0 as usize).collect();
+    orders::search(t, (&r.quality, &busy), &start, shaken, clock, threads)
 }
 
 /// Gives a search tighter ways to the end, in tables of at most so many numbers. Returns what they prove, and the steps.

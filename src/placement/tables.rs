@@ -248,6 +248,59 @@ impl Tables {
         (self.bytes[l] * self.per_sent[server]).round()
     }
 
+    /// Delay of a path (server and choice of each layer); none without a link that it needs.
+    pub fn cost(&self, path: &[(u32, u32)]) -> Option<f64> {
+        let mut cost = 0.0;
+        // Paper form: what the model's pairs were charged so far.
+        let mut charged: Vec<((u32, u32), f64)> = Vec::new();
+        for (l, &(i, w)) in path.iter().enumerate() {
+            cost += self.seconds(&self.choices(l)[w as usize], i as usize);
+            if self.model_ends(l) {
+                charged.clear();
+                continue;
+            }
+            let j = path[l + 1].0;
+            let crossing = self.transfer(l, i as usize, j as usize);
+            if crossing.is_infinite() {
+                return None;
+            }
+            match (self.communication, charged.iter_mut().find(|c| c.0 == (i, j))) {
+                (Communication::Paper, Some(before)) => {
+                    cost += (crossing - before.1).max(0.0);
+                    before.1 = before.1.max(crossing);
+                }
+                _ => {
+                    cost += crossing;
+                    charged.push(((i, j), crossing));
+                }
+            }
+        }
+        Some(cost)
+    }
+
+    /// Whether a path keeps the budgets of weight errors.
+    pub fn within_budgets(&self, path: &[(u32, u32)]) -> bool {
+        let mut used = vec![0.0; self.budget.len()];
+        path.iter().enumerate().for_each(|(l, &(_, w))| used[self.model[l]] += self.choices(l)[w as usize].quality);
+        used.iter().zip(&self.budget).all(|(used, limit)| used <= limit)
+    }
+
+    /// Whether a path keeps all limits.
+    pub fn keeps_limits(&self, path: &[(u32, u32)]) -> bool {
+        let mut used = vec![0.0; self.servers * self.kinds];
+        for (l, &(i, w)) in path.iter().enumerate() {
+            let (i, c) = (i as usize, &self.choices(l)[w as usize]);
+            used[i * self.kinds + MEMORY] += c.memory;
+            if self.kinds > BUSY {
+                used[i * self.kinds + BUSY] += self.busy(self.seconds(c, i), i);
+            }
+            if self.kinds > SENT && !self.model_ends(l) && path[l + 1].0 as usize != i {
+                used[i * self.kinds + SENT] += self.sent(l, i);
+            }
+        }
+        self.within_budgets(path) && used.iter().zip(&self.capacity).all(|(used, limit)| used <= limit)
+    }
+
     /// A seat of layer l.
     pub fn seat(&self, l: usize, server: usize, choice: usize) -> Seat {
         Seat { server, bits: self.choices(l)[choice].bits }

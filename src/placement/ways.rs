@@ -16,8 +16,8 @@ use super::prices::{Evaluated, Prices, Reduced, leave};
 use super::tables::Tables;
 
 /// Cells of the budget: at most; for each layer, where rounding is to lose little; and so few that fewer are worth nothing.
-const MOST: usize = 128;
-pub(super) const A_LAYER: usize = 5;
+const MOST: usize = 512;
+pub(super) const A_LAYER: usize = 10;
 pub(super) const FEW: usize = 12;
 
 /// Levels of a server.

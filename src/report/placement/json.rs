@@ -120,6 +120,7 @@ struct PricesOut<'o> {
 struct WorkOut {
     price_steps: u64,
     passes: u64,
+    orders: u64,
     labels: u64,
     stopped: bool,
 }
@@ -215,7 +216,13 @@ pub fn to_json(r: &Report<'_>) -> String {
             labels: c.labels,
             exhausted: c.exhausted,
         },
-        work: WorkOut { price_steps: w.price_steps, passes: w.passes, labels: w.labels, stopped: w.stopped },
+        work: WorkOut {
+            price_steps: w.price_steps,
+            passes: w.passes,
+            orders: w.orders,
+            labels: w.labels,
+            stopped: w.stopped,
+        },
         seconds: r.seconds,
     };
     // Strings, numbers and lists only: none of them can fail.
