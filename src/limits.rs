@@ -101,6 +101,8 @@ pub const PARAMETERS: Range = from(0.0, 1e15, "parameters");
 pub const TOKEN_FLOPS: Range = from(0.0, 1e18, "FLOP");
 /// What a layer passes on or holds, bytes a token.
 pub const TOKEN_BYTES: Range = from(0.0, 1e12, "bytes");
+/// Requests that servers have room for at once.
+pub const HELD: Range = from(1.0, 1e6, "requests");
 /// Weight error of a layer at a width.
 pub const WEIGHT_ERROR: Range = from(0.0, 1e9, "a relative error");
 /// Sum of the weight errors of a model.

@@ -31,6 +31,7 @@ fn epoch(seed: u64) -> (Scenario, Requests) {
             memory_factor: rng.pick(&[0.3, 0.75]),
             time_factor: rng.pick(&[0.5, 2.0]),
             perplexity_increase: rng.pick(&[0.0, 0.75, 0.3]),
+            note: None,
         };
     }
     (scenario, requests)

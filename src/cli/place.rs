@@ -1,5 +1,6 @@
 //! `dftsp place`.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -8,11 +9,14 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use super::Format;
+use super::bridge::{self, BridgeArgs};
 use super::solve::time_limit;
 use crate::error::{Error, Place, quote};
 use crate::files::read::read_text;
-use crate::limits::MAX_WIDTH;
+use crate::files::write::Output;
+use crate::limits::{self, MAX_WIDTH};
 use crate::placement::baseline::{self, Baseline};
+use crate::placement::budgets::{Unplaced, problem_of};
 use crate::placement::delay::Communication;
 use crate::placement::generate::{self, Spec};
 use crate::placement::ilp::{self, Answer};
@@ -64,6 +68,12 @@ pub(super) struct Args {
     /// Write the problem that is solved, with every key, to a file.
     #[arg(long, value_name = "FILE")]
     problem_output: Option<PathBuf>,
+    /// Requests of each model for whose KV caches the servers have room at once, in place of the problem's held_requests
+    /// (which is 1 if not given): what batches of a node of --emit-scenario or --budgets need.
+    #[arg(long, value_name = "N")]
+    held_requests: Option<u32>,
+    #[command(flatten)]
+    bridge: BridgeArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,13 +90,19 @@ struct Source {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let outputs = [
+        ("--output", args.output.as_deref()),
+        ("--problem-output", args.problem_output.as_deref()),
+        ("--emit-scenario", args.bridge.emitted()),
+    ];
+    super::check_apart(&outputs)?;
     let limits = time_limit(args.time_limit)?;
     let method = method(&args.solver)?;
     let communication = match args.communication {
         CommunicationName::Chain => Communication::Chain,
         CommunicationName::Paper => Communication::Paper,
     };
-    let (problem, source) = match &args.problem {
+    let (mut problem, source) = match &args.problem {
         Some(path) => {
             let name = path.display().to_string();
             let text = read_text(path, file::MAX_FILE)?;
@@ -94,17 +110,41 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
         None => (generate::problem(&Spec::opt_350m(1)), None),
     };
+    if let Some(held) = args.held_requests {
+        limits::HELD.check(held.into(), || Place::file("--held-requests"))?;
+        problem.models.iter_mut().for_each(|model| model.held_requests = held);
+    }
+    let (sweep, base) = args.bridge.read()?;
+    if sweep.is_some() && args.sensitivity {
+        let problem = "--budgets makes many placements";
+        return Err(Place::file("--sensitivity").error(problem, "leave one of the two out").into());
+    }
     let threads = args.threads.map_or(0, |n| n as usize);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|e| Error::Threads { threads, source: e.into() })?;
     let parallel = pool.current_num_threads() > 1;
     let place = |problem: &Problem| pool.install(|| solve(problem, communication, &limits, parallel));
+    let bound = match method {
+        Method::Exact => Bound::Proven,
+        Method::Ilp => Bound::Claimed,
+        Method::Baseline(_) => Bound::Rule,
+    };
+    let named =
+        bridge::Placed { problem: &problem, about: about(args, &problem), solver: &args.solver, communication, bound };
+    if let Some(sweep) = sweep {
+        let one = |problem: &Problem| args.one(problem, method, communication, &limits, place);
+        let result = sweep.run(named, &pool, one, args.format).map_err(|e| locate(e, source.as_ref()))?;
+        return args.write(&problem, None, &result);
+    }
+    if let Some(base) = &base {
+        base.check(&problem).map_err(|e| locate(e, source.as_ref()))?;
+    }
     let start = Instant::now();
-    let (outcome, bound) = match method {
-        Method::Exact => (place(&problem), Bound::Proven),
-        Method::Ilp => (general(&problem, communication, limits.time)?, Bound::Claimed),
+    let outcome = match method {
+        Method::Exact => place(&problem),
+        Method::Ilp => general(&problem, communication, limits.time)?,
         Method::Baseline(b) => match baseline::place(&problem, b, communication, &limits) {
-            Ok(placed) => (as_outcome(placed), Bound::Rule),
+            Ok(placed) => as_outcome(placed),
             Err(why) => bail!("the solver {b} finds no placement: {why}"),
         },
     };
@@ -112,8 +152,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let solution = match outcome {
         Outcome::Placed(solution) => solution,
         Outcome::Infeasible => {
-            let few = Limits::time(Duration::from_secs_f64(args.time_limit.min(5.0)));
-            let error = infeasible::diagnose(&problem, communication, &few);
+            let error = infeasible::diagnose(&problem, communication, &args.few());
             return Err(locate(error, source.as_ref()).into());
         }
         Outcome::Unknown { bound_s } => bail!(
@@ -121,15 +160,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             args.time_limit
         ),
     };
+    let node = base.map(|base| base.node(&named, &solution)).transpose().map_err(|e| locate(e, source.as_ref()))?;
     let mut report = Report {
         problem: &problem,
-        about: about(args, &problem),
+        about: named.about.clone(),
         solver: args.solver.clone(),
         communication,
         solution: &solution,
         bound,
         baselines: Vec::new(),
         sensitivity: Vec::new(),
+        node: node.as_ref(),
         seconds,
     };
     if method == Method::Exact && !args.no_baselines {
@@ -139,14 +180,70 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if args.sensitivity {
         report.sensitivity = sensitivity(&problem, place);
     }
-    if let Some(path) = &args.problem_output {
-        crate::files::write::write_file(path, file::to_toml(&problem).as_bytes())?;
-    }
     let result = match args.format {
         Format::Text => text::to_text(&report),
         Format::Json => json::to_json(&report),
     };
-    super::finish(args.output.as_deref(), &result)
+    let emitted = node.as_ref().map(|node| bridge::to_toml(&named, node));
+    args.write(&problem, emitted.as_deref(), &result)
+}
+
+impl Args {
+    /// Limits of searches that only explain.
+    fn few(&self) -> Limits {
+        Limits::time(Duration::from_secs_f64(self.time_limit.min(5.0)))
+    }
+
+    /// One placement of a sweep.
+    fn one(
+        &self,
+        problem: &Problem,
+        method: Method,
+        communication: Communication,
+        limits: &Limits,
+        exact: impl Fn(&Problem) -> Outcome,
+    ) -> Result<Box<Solution>, Unplaced> {
+        let none = |status, why| Err(Unplaced { status, why });
+        let outcome = match method {
+            Method::Exact => exact(problem),
+            Method::Ilp => match general(problem, communication, limits.time) {
+                Ok(outcome) => outcome,
+                Err(e) => return none("unknown", e.to_string()),
+            },
+            Method::Baseline(b) => match baseline::place(problem, b, communication, limits) {
+                Ok(placed) => as_outcome(placed),
+                Err(why) => return none("none", why),
+            },
+        };
+        match outcome {
+            Outcome::Placed(solution) => Ok(solution),
+            Outcome::Infeasible => {
+                none("infeasible", problem_of(infeasible::diagnose(problem, communication, &self.few())))
+            }
+            Outcome::Unknown { .. } => none("unknown", "the time limit came first".to_string()),
+        }
+    }
+
+    /// Writes all that is to be written, or nothing.
+    fn write(&self, problem: &Problem, emitted: Option<&str>, result: &str) -> Result<ExitCode> {
+        let problem = self.problem_output.as_ref().map(|_| file::to_toml(problem));
+        let files = [
+            (self.problem_output.as_deref(), problem.as_deref()),
+            (self.bridge.emitted(), emitted),
+            (self.output.as_deref(), Some(result)),
+        ];
+        let mut outputs = Vec::new();
+        for (path, text) in files.into_iter().filter_map(|(path, text)| path.zip(text)) {
+            let mut output = Output::create(path)?;
+            output.write_all(text.as_bytes()).map_err(|e| output.write_error(e))?;
+            outputs.push(output);
+        }
+        outputs.into_iter().try_for_each(Output::commit)?;
+        if self.output.is_none() {
+            super::print(result)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 fn about(args: &Args, problem: &Problem) -> String {

@@ -18,7 +18,7 @@ use crate::simulation::DURATION;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// What: fig5a, fig5b, fig6a, fig6b, table2, table3 (the paper's); sensitivity, binding, fading, padding, bursts,
-    /// models (what it leaves open); all of these; traces (with --traces).
+    /// models (what it leaves open); all of these; traces (with --traces); placement (the second paper: layers on edge servers).
     #[arg(default_value = "all", value_name = "TARGET")]
     targets: Vec<String>,
     /// Where report.md, the tables (CSV) and the plots (SVG) go; the folder is made if it is not there.
@@ -73,7 +73,7 @@ impl Args {
                 (_, Some(target)) => targets.push(target),
                 (_, None) => {
                     let names: Vec<&str> = Target::ALL.into_iter().map(Target::name).collect();
-                    let remedy = format!("give all, traces, or some of {}", names.join(", "));
+                    let remedy = format!("give all, traces, placement, or some of {}", names.join(", "));
                     let problem = format!("unknown target {}", crate::error::quote(name.as_bytes()));
                     return Err(Place::file("reproduce").error(problem, remedy).into());
                 }

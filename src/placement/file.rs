@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
+use super::curve::{Curve, Fault};
 use super::problem::{Layer, Link, Model, Problem, Server, Width};
 use crate::error::{Error, Place, Result, quote};
 use crate::files::read::read_text;
@@ -30,8 +32,8 @@ const fn table(name: &'static str, keys: &'static [&'static str]) -> Shape {
 
 /// Every table and its keys.
 const TABLES: [Shape; 8] = [
-    table("request", &["prompt_tokens", "output_tokens"]),
-    table("quality", &["budget", "note"]),
+    table("request", &["prompt_tokens", "output_tokens", "held_requests"]),
+    table("quality", &["budget", "perplexity", "note"]),
     table("bits", &WIDTHS),
     Shape {
         name: "server",
@@ -50,7 +52,7 @@ const TABLES: [Shape; 8] = [
     Shape {
         name: "model",
         many: true,
-        keys: &["name", "prompt_tokens", "output_tokens", "budget", "layer"],
+        keys: &["name", "prompt_tokens", "output_tokens", "held_requests", "budget", "perplexity", "layer"],
         tables: &[],
     },
     table("weight_error", &WIDTHS),
@@ -128,7 +130,7 @@ fn models(file: &File<'_>) -> Result<Vec<Model>> {
         let request = file.optional("request")?.ok_or_else(|| missing("request", "prompt_tokens and output_tokens"))?;
         let quality = file.optional("quality")?.ok_or_else(|| missing("quality", "budget"))?;
         let layers = file.many("layer")?;
-        return Ok(vec![model(String::new(), &request, &quality, &layers)?]);
+        return Ok(vec![model(file, String::new(), &request, (&quality, "quality"), &layers)?]);
     }
     for name in ["request", "layer"] {
         if let Some(value) = file.root.get(name) {
@@ -147,17 +149,58 @@ fn one_of_several(file: &File<'_>, at: usize, t: &Table<'_>) -> Result<Model> {
     for (l, value) in t.items("layer").into_iter().enumerate() {
         file.check_table(&format!("model.{at}.layer.{l}"), &shapes[5], value, &shapes)?;
     }
-    model(name.to_string(), t, t, &layers)
+    model(file, name.to_string(), t, (t, &format!("model.{at}")), &layers)
 }
 
-fn model(name: String, request: &Table<'_>, quality: &Table<'_>, layers: &[Table<'_>]) -> Result<Model> {
+/// One model; `quality` is a table and its name.
+fn model(
+    file: &File<'_>,
+    name: String,
+    request: &Table<'_>,
+    (quality, table): (&Table<'_>, &str),
+    layers: &[Table<'_>],
+) -> Result<Model> {
     Ok(Model {
         name,
         prompt_tokens: request.required_whole("prompt_tokens", &limits::TOKENS, None)?,
         output_tokens: request.required_whole("output_tokens", &limits::TOKENS, None)?,
+        held_requests: request.whole("held_requests", &limits::HELD)?.unwrap_or(1),
         budget: quality.required("budget", &limits::ERROR_BUDGET, None)?,
+        perplexity: curve(file, quality, table)?,
         layers: layers.iter().map(layer).collect::<Result<_>>()?,
     })
+}
+
+/// The curve of a model, if it has one.
+fn curve(file: &File<'_>, quality: &Table<'_>, table: &str) -> Result<Option<Curve>> {
+    const REMEDY: &str = "give [sum of weight errors, ΔPPL] points, errors ascending from 0, ΔPPL not falling, such as \
+                          [[0.0, 0.0], [0.4, 0.3]]";
+    if !quality.has("perplexity") {
+        return Ok(None);
+    }
+    let items = quality.items("perplexity");
+    let wrong = |Fault { point, what }| match point.and_then(|at| Some((at, items.get(at)?))) {
+        Some((at, item)) => file.origin.place(item.span(), format!("{table}.perplexity.{at}")).error(what, REMEDY),
+        None => quality.place_of("perplexity").error(what, REMEDY),
+    };
+    let pair = |(at, item): (usize, &&Spanned<DeValue<'_>>)| {
+        let numbers: Option<Vec<f64>> = item.get_ref().as_array().and_then(|pair| pair.iter().map(number).collect());
+        match numbers.as_deref() {
+            Some(&[error, increase]) => Ok((error, increase)),
+            _ => Err(wrong(Fault { point: Some(at), what: "not a pair of numbers".to_string() })),
+        }
+    };
+    let points = items.iter().enumerate().map(pair).collect::<Result<Vec<_>>>()?;
+    Curve::new(points).map(Some).map_err(wrong)
+}
+
+/// A decimal number.
+fn number(value: &Spanned<DeValue<'_>>) -> Option<f64> {
+    match value.get_ref() {
+        DeValue::Float(float) => float.as_str().parse().ok(),
+        DeValue::Integer(int) if int.radix() == 10 => int.as_str().parse().ok(),
+        _ => None,
+    }
 }
 
 fn server(t: &Table<'_>) -> Result<Server> {
@@ -227,12 +270,14 @@ fn write(out: &mut String, p: &Problem) -> std::fmt::Result {
     };
     if let Some(m) = single {
         writeln!(out, "[request]\nprompt_tokens = {}\noutput_tokens = {}", m.prompt_tokens, m.output_tokens)?;
+        writeln!(out, "held_requests = {} # memory is for so many at once", m.held_requests)?;
     }
     if single.is_some() || p.note.is_some() {
         writeln!(out, "\n[quality]")?;
     }
     if let Some(m) = single {
         writeln!(out, "budget = {:?}", m.budget)?;
+        write_curve(out, m)?;
     }
     if let Some(note) = &p.note {
         writeln!(out, "note = {}", quoted(note))?;
@@ -258,7 +303,9 @@ fn write(out: &mut String, p: &Problem) -> std::fmt::Result {
     for m in &p.models {
         if single.is_none() {
             writeln!(out, "\n[[model]]\nname = {}\nprompt_tokens = {}", quoted(&m.name), m.prompt_tokens)?;
-            writeln!(out, "output_tokens = {}\nbudget = {:?}", m.output_tokens, m.budget)?;
+            writeln!(out, "output_tokens = {}\nheld_requests = {}", m.output_tokens, m.held_requests)?;
+            writeln!(out, "budget = {:?}", m.budget)?;
+            write_curve(out, m)?;
         }
         for l in &m.layers {
             let head = if single.is_some() { "[[layer]]" } else { "[[model.layer]]" };
@@ -270,6 +317,12 @@ fn write(out: &mut String, p: &Problem) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+fn write_curve(out: &mut String, m: &Model) -> std::fmt::Result {
+    let Some(curve) = &m.perplexity else { return Ok(()) };
+    let points: Vec<String> = curve.points().iter().map(|(error, ppl)| format!("[{error:?}, {ppl:?}]")).collect();
+    writeln!(out, "perplexity = [{}] # ΔPPL at sums of weight errors, linear in between", points.join(", "))
 }
 
 fn quoted(text: &str) -> String {
@@ -316,10 +369,15 @@ weight_error = { \"4\" = 0.03, \"16\" = 0.0 }
     fn files_read_back() {
         let p = parse(SMALL, "p").unwrap();
         assert_eq!((p.servers.len(), p.links.len(), p.len(), p.time_factor(4)), (2, 1, 1, 0.6));
+        assert_eq!(p.models[0].perplexity, None);
+        let with = SMALL.replace("budget = 0.8", "budget = 0.8\nperplexity = [[0, 0], [0.4, 0.3]]");
+        let curve = parse(&with, "p").unwrap().models[0].perplexity.clone().unwrap();
+        assert_eq!(curve.points(), [(0.0, 0.0), (0.4, 0.3)]);
         assert_eq!(p.models[0].layers[0].widths[0], Width { bits: 4, error: 0.03 });
         for p in [p, generate::problem(&Spec { capacities: true, ends: true, missing: 0.3, ..Spec::opt_350m(3) })] {
             assert_eq!(parse(&to_toml(&p), "p").unwrap(), p);
             let mut two = p.clone();
+            two.models[0].held_requests = 3;
             two.models.push(p.models[0].clone());
             (two.models[0].name, two.models[1].name) = ("x \"y\"".to_string(), "z".to_string());
             assert_eq!(parse(&to_toml(&two), "p").unwrap(), two);
@@ -330,10 +388,32 @@ weight_error = { \"4\" = 0.03, \"16\" = 0.0 }
     fn every_mistake_has_its_line_and_key() {
         for (from, to, message) in [
             ("budget = 0.8", "budget = -1", "p, line 5, quality.budget: -1 is negative"),
+            ("budget = 0.8", "budget = 0.8\nperplexity = 3", "p, line 6, quality.perplexity: 0 points; give [sum"),
+            ("budget = 0.8", "budget = 0.8\nperplexity = []", "p, line 6, quality.perplexity: 0 points"),
+            (
+                "budget = 0.8",
+                "budget = 0.8\nperplexity = [\n[0, 0],\n[1]]",
+                "p, line 8, quality.perplexity.1: not a pair",
+            ),
+            (
+                "budget = 0.8",
+                "budget = 0.8\nperplexity = [[0, 0], [2, 1],\n[1, 3]]",
+                "p, line 7, quality.perplexity.2: the error 1 does not lie above 2; give [sum",
+            ),
+            (
+                "budget = 0.8",
+                "budget = 0.8\nperplexity = [[0, 0], [1, inf]]",
+                "p, line 6, quality.perplexity.1: inf is no increase",
+            ),
             ("budget = 0.8", "budget = nan", "p, line 5, quality.budget: not a number (NaN)"),
             ("budget = 0.8\n", "", "p, line 4, quality.budget: the key is missing"),
             ("[quality]\nbudget = 0.8\n", "", "p: the table [quality] is missing; add [quality] with budget"),
             ("prompt_tokens = 128", "prompt_tokens = 1.5", "p, line 2, request.prompt_tokens: 1.5 is not a whole"),
+            (
+                "output_tokens = 64",
+                "output_tokens = 64\nheld_requests = 0",
+                "p, line 4, request.held_requests: 0 is not allowed; give requests from 1",
+            ),
             ("\"4\" = 0.6", "\"33\" = 0.6", "p, line 7, bits.33: unknown key; the keys of [bits] are 1, 2, 3"),
             ("\"4\" = 0.6", "\"4\" = 0", "p, line 7, bits.4: 0 is not allowed"),
             ("max_busy_s", "max_busy", "p, line 12, server.0.max_busy: unknown key; the keys of [[server]] are name"),
@@ -372,6 +452,11 @@ weight_error = { \"4\" = 0.03, \"16\" = 0.0 }
         assert_eq!(parse(&text, "p").unwrap().models[0].name, "m");
         for (from, to, message) in [
             ("budget = 1", "budget = -1", "p, line 9, model.0.budget: -1 is negative"),
+            (
+                "budget = 1",
+                "budget = 1\nperplexity = [[1, 0]]",
+                "p, line 10, model.0.perplexity.0: the first error is 1",
+            ),
             ("parameters = 1", "parameter = 1", "p, line 12, model.0.layer.0.parameter: unknown key"),
             ("\"4\" = 0.1", "\"40\" = 0.1", "p, line 15, model.0.layer.0.weight_error.40: unknown key"),
             ("[[model.layer]]", "[request]\n[[model.layer]]", "p, line 10, request: there are [[model]] tables too"),

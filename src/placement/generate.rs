@@ -1,8 +1,9 @@
 //! Seeded placement problems: heterogeneous servers, layers of a transformer, memory and quality that bind.
 //!
 //! Weight errors are **synthetic**: they fall about fourfold with every two bits, as a uniform quantiser's do, with a
-//! factor of its own for each layer.
+//! factor of its own for each layer. So is the curve of the perplexity against them.
 
+use super::curve::Curve;
 use super::problem::{Layer, Link, Model, Problem, Server, Width};
 use crate::limits::MAX_WIDTH;
 use crate::workload::synthesis::{Draws, RowRng};
@@ -101,7 +102,16 @@ pub fn problem(spec: &Spec) -> Problem {
         most += l.widths.iter().map(|w| w.error).fold(0.0, f64::max);
     }
     let budget = round(least + spec.quality * (most - least));
-    let model = Model { name: String::new(), prompt_tokens: 128, output_tokens: 64, budget, layers };
+    let perplexity = perplexity(most);
+    let model = Model {
+        name: String::new(),
+        prompt_tokens: 128,
+        output_tokens: 64,
+        held_requests: 1,
+        budget,
+        perplexity,
+        layers,
+    };
     let servers = servers(spec, all, &model);
     let mut links = Vec::new();
     for from in 0..spec.servers {
@@ -124,7 +134,7 @@ pub fn problem(spec: &Spec) -> Problem {
             _ => 1.6,
         };
     }
-    let note = Some(format!("synthetic weight errors (seed {})", spec.seed));
+    let note = Some(format!("synthetic weight errors and ΔPPL curve (seed {})", spec.seed));
     Problem { models: vec![model], servers, links, time_factors, note }
 }
 
@@ -153,6 +163,14 @@ fn servers(spec: &Spec, parameters: f64, model: &Model) -> Vec<Server> {
 /// Falls with 2^−b, as the step of a uniform quantiser does.
 fn weight_error(bits: u32, scale: f64) -> f64 {
     round(scale * 0.9 * libm::exp2(2.0 - f64::from(bits)))
+}
+
+/// A synthetic curve: ΔPPL against the error as a part of the most there can be. At 8, 4, 3 and 2 bits everywhere the part is
+/// about 1/64, 1/4, 1/2 and 1, and ΔPPL what is often reported of small models: next to nothing, half a point, a few
+/// points, useless.
+fn perplexity(most: f64) -> Option<Curve> {
+    const POINTS: [(f64, f64); 5] = [(0.0, 0.0), (1.0 / 64.0, 0.05), (0.25, 0.5), (0.5, 2.0), (1.01, 20.0)];
+    Curve::new(POINTS.map(|(part, increase)| (round(part * most), increase)).to_vec()).ok()
 }
 
 /// Four digits, so that files stay short.

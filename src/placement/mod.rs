@@ -7,15 +7,22 @@
 //!
 //! - [`problem`]: what is placed, and where; `file` reads and writes it as TOML;
 //! - [`delay`]: the delay and what an assignment uses, from the definitions, in both forms of communication;
+//! - [`curve`]: ΔPPL against weight errors, as declared;
 //! - [`generate`]: seeded problems;
 //! - `tables`, `prices`, `ways`, `labels`, `orders`, [`solve`]: the exact solver, a resource-constrained shortest path with a
 //!   local search for good assignments;
 //! - [`infeasible`]: which constraint cannot be met, and by how much;
 //! - [`baseline`]: what one would do without it;
 //! - `ilp`: the integer program through a general solver;
-//! - [`verify`]: checks a solution from the definitions, and the bound from its prices, sharing no search code.
+//! - [`verify`]: checks a solution from the definitions, and the bound from its prices, sharing no search code;
+//! - [`bridge`]: the placed model as one node for the batch scheduler; `budgets`: requests served against the quality
+//!   budget, end to end.
 
 pub mod baseline;
+pub mod bridge;
+#[cfg(feature = "simulation")]
+pub mod budgets;
+pub mod curve;
 pub mod delay;
 #[cfg(feature = "files")]
 pub mod file;
@@ -32,4 +39,5 @@ mod tables;
 pub mod verify;
 mod ways;
 
+pub use curve::Curve;
 pub use problem::{Layer, Link, Model, Problem, Seat, Server, Width};

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::curve::Curve;
 use crate::error::{Place, Result, quote};
 use crate::limits::{self, Range};
 
@@ -29,8 +30,12 @@ pub struct Model {
     pub prompt_tokens: u32,
     /// O.
     pub output_tokens: u32,
+    /// Requests whose keys and values the servers have room for at once; 1 for the delay of a single one.
+    pub held_requests: u32,
     /// ε: the sum of weight errors that is still acceptable.
     pub budget: f64,
+    /// ΔPPL against the sum of weight errors, if it is declared: for the scheduler, not for the placement.
+    pub perplexity: Option<Curve>,
     /// L, in execution order.
     pub layers: Vec<Layer>,
 }
@@ -99,14 +104,14 @@ pub struct Seat {
 }
 
 impl Model {
-    /// P + O: tokens whose keys and values are held.
+    /// P + O of each request held: tokens whose keys and values are held.
     pub fn held_tokens(&self) -> f64 {
-        f64::from(self.prompt_tokens) + f64::from(self.output_tokens)
+        f64::from(self.held_requests) * (f64::from(self.prompt_tokens) + f64::from(self.output_tokens))
     }
 
     /// P + O − 1: tokens that pass through every layer; the last token out goes nowhere.
     pub fn passes(&self) -> f64 {
-        self.held_tokens() - 1.0
+        f64::from(self.prompt_tokens) + f64::from(self.output_tokens) - 1.0
     }
 }
 
@@ -223,6 +228,7 @@ impl Problem {
         let place = |key: &str| Place::file("problem").field(self.field(at, key));
         limits::TOKENS.check(model.prompt_tokens.into(), || place("request.prompt_tokens"))?;
         limits::TOKENS.check(model.output_tokens.into(), || place("request.output_tokens"))?;
+        limits::HELD.check(model.held_requests.into(), || place("request.held_requests"))?;
         limits::ERROR_BUDGET.check(model.budget, || place("quality.budget"))?;
         if model.layers.is_empty() {
             return Err(place("layer").error("there is none", "give [[layer]] tables, in execution order"));

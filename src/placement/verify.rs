@@ -86,6 +86,7 @@ fn delay(problem: &Problem, communication: Communication, seats: &[Seat]) -> Res
         let (own, others) = rest.split_at(model.layers.len());
         rest = others;
         let (p, o) = (f64::from(model.prompt_tokens), f64::from(model.output_tokens));
+        let held = f64::from(model.held_requests) * (p + o);
         let mut error = 0.0;
         let mut charges: HashMap<(usize, usize), f64> = HashMap::new();
         for (l, (layer, seat)) in model.layers.iter().zip(own).enumerate() {
@@ -94,7 +95,7 @@ fn delay(problem: &Problem, communication: Communication, seats: &[Seat]) -> Res
                 return fail("seats", format!("{}: no server {} with {} bits", layer.name, seat.server, seat.bits));
             };
             error += width.error;
-            memory[seat.server] += layer.parameters * f64::from(seat.bits) / 8.0 + layer.kv_bytes_per_token * (p + o);
+            memory[seat.server] += layer.parameters * f64::from(seat.bits) / 8.0 + layer.kv_bytes_per_token * held;
             let token = layer.flops_per_token * problem.time_factor(seat.bits) / server.compute_flops;
             busy[seat.server] += p * token + (o - 1.0) * token;
             let Some(next) = own.get(l + 1).filter(|next| next.server != seat.server) else { continue };
@@ -158,6 +159,7 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
     let mut done = vec![0.0; n];
     for (m, model) in problem.models.iter().enumerate() {
         let (p, o) = (f64::from(model.prompt_tokens), f64::from(model.output_tokens));
+        let held = f64::from(model.held_requests) * (p + o);
         let share = match communication {
             Communication::Chain => 1.0,
             Communication::Paper => 1.0 / (model.layers.len().saturating_sub(1)).max(1) as f64,
@@ -181,7 +183,7 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
                 };
                 let stay: &[(f64, f64)] = if l == 0 { &[] } else { &ways[j] };
                 for width in &layer.widths {
-                    let bytes = layer.parameters * f64::from(width.bits) / 8.0 + layer.kv_bytes_per_token * (p + o);
+                    let bytes = layer.parameters * f64::from(width.bits) / 8.0 + layer.kv_bytes_per_token * held;
                     let seconds =
                         (p + o - 1.0) * layer.flops_per_token * problem.time_factor(width.bits) / server.compute_flops;
                     let busy = server.max_busy_s.map_or(0.0, |s| per(c.busy[j], s) * seconds);

@@ -1,12 +1,24 @@
 //! A reproduction as files: `report.md`, a CSV for each table, an SVG for each plot.
 
-use super::{Section, Table, Verdict};
+use super::{Section, Table, Target, Verdict};
 use crate::report::markdown;
 use crate::report::plot::Result;
 use crate::report::table::quoted;
 
 /// The most rows that a table of the report has; longer ones are in their CSV files only.
 const ROWS: usize = 40;
+
+const SCHEDULER: &str = "The simulations of section IV of Zhang et al., *Edge Intelligence Optimization for Large Language \
+    Model Inference with Batching and Quantization* (arXiv 2405.07140), run again, and what the paper does not show. The \
+    figures and claims of the paper are cited; all else is measured here.";
+const PLACEMENT: &str = "Section placement is about another paper: Hosseinzadeh and Khamfroush, *DILEMMA: Joint LLM \
+    Quantization and Distributed LLM Inference Over Edge Computing Systems* (arXiv 2503.01704); there, \"paper\" is that one. \
+    **The weight errors there are synthetic.**";
+const COMPARED: &str = "Runs are compared seed by seed. A claim *holds* if at every point the 95 % confidence interval of the \
+    difference lies on its side (or there is no difference at all); it *is not refuted* if it lies on the other side at no \
+    point, but holds 0 at some; it *does not hold* if it lies on the other side at some point.";
+const VARIED: &str = " Of what the paper leaves open, the figures vary from when deadlines count, whether a batch may outlast \
+    its epoch where it could, and β; section sensitivity varies the size of StB and more. ";
 
 /// What the report says of how it was made.
 #[derive(Debug, Clone, Default)]
@@ -46,18 +58,17 @@ pub fn verdicts(sections: &[Section]) -> String {
 
 fn report(sections: &[Section], made: &Made) -> String {
     let mut out = markdown::heading(1, "Reproduction");
-    out += &markdown::paragraph(
-        "The simulations of section IV of Zhang et al., *Edge Intelligence Optimization for Large Language Model Inference \
-         with Batching and Quantization* (arXiv 2405.07140), run again, and what the paper does not show. The figures and \
-         claims of the paper are cited; all else is measured here.",
-    );
-    out += &markdown::paragraph(
-        "Runs are compared seed by seed. A claim *holds* if at every point the 95 % confidence interval of the difference \
-         lies on its side (or there is no difference at all); it *is not refuted* if it lies on the other side at no point, \
-         but holds 0 at some; it *does not hold* if it lies on the other side at some point. Of what the paper leaves open, \
-         the figures vary from when deadlines count, whether a batch may outlast its epoch where it could, and β; section \
-         sensitivity varies the size of StB and more. Where readings differ in the verdict, it *depends* on them.",
-    );
+    let placement = sections.iter().any(|section| section.target == Target::Placement);
+    let scheduler = sections.iter().any(|section| section.target != Target::Placement);
+    if scheduler {
+        out += &markdown::paragraph(SCHEDULER);
+    }
+    if placement {
+        out += &markdown::paragraph(PLACEMENT);
+    }
+    let varied = if scheduler { VARIED } else { " " };
+    out +=
+        &markdown::paragraph(&format!("{COMPARED}{varied}Where readings differ in the verdict, it *depends* on them."));
     out += &markdown::paragraph(&format!(
         "Made by `{}`, dftsp {}. The same command gives the same bytes on any machine and any number of threads.",
         made.command,

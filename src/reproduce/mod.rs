@@ -9,6 +9,7 @@ mod figures;
 pub mod files;
 mod models;
 mod paper;
+mod placement;
 mod precisions;
 mod sensitivity;
 mod tables;
@@ -51,10 +52,12 @@ pub enum Target {
     Models,
     /// Real traces; they must be given.
     Traces,
+    /// The second paper: layers on edge servers.
+    Placement,
 }
 
 impl Target {
-    /// What needs no trace, in the order of the report: `all`.
+    /// What is of the scheduler and needs no trace, in the order of the report: `all`.
     pub const ALL: [Target; 12] = [
         Target::Fig5a,
         Target::Fig5b,
@@ -86,12 +89,13 @@ impl Target {
             Target::Bursts => "bursts",
             Target::Models => "models",
             Target::Traces => "traces",
+            Target::Placement => "placement",
         }
     }
 
     /// The target of that name.
     pub fn from_name(name: &str) -> Option<Target> {
-        Target::ALL.into_iter().chain([Target::Traces]).find(|target| target.name() == name)
+        Target::ALL.into_iter().chain([Target::Traces, Target::Placement]).find(|target| target.name() == name)
     }
 }
 
@@ -285,6 +289,7 @@ pub fn reproduce(targets: &[Target], effort: &Effort, progress: &dyn Progress) -
         Target::Bursts => beyond::bursts(&study),
         Target::Models => models::models(&study),
         Target::Traces => traces::traces(&study),
+        Target::Placement => placement::placement(&study),
     };
     targets.iter().map(one).collect()
 }

@@ -99,6 +99,7 @@ pub(super) fn quantization(name: &str, model: &str) -> Quantization {
     let found = preset.as_ref().and_then(|preset| preset.complete());
     found.map_or_else(
         || Quantization {
+            note: None,
             name: name.to_string(),
             memory_factor: preset.as_ref().map_or(1.0, |preset| preset.memory_factor.value),
             time_factor: 1.0,

@@ -31,7 +31,7 @@ const fn table(name: &'static str, keys: &'static [&'static str]) -> Shape {
 /// Every table and its keys.
 const TABLES: [Shape; 10] = [
     table("model", &["preset", "layers", "hidden_size", "heads", "kv_heads", "head_dim", "ffn_size", "gated_ffn"]),
-    table("quantization", &["preset", "memory_factor", "time_factor", "perplexity_increase"]),
+    table("quantization", &["preset", "memory_factor", "time_factor", "perplexity_increase", "note"]),
     table("node", &["preset", "compute_flops", "memory_bytes"]),
     table(
         "radio",
@@ -233,8 +233,15 @@ fn read_quantization(t: Table<'_>, model: &str, assumptions: &mut Vec<Assumption
             &limits::PERPLEXITY,
             p.as_ref().and_then(|p| p.perplexity_increase),
         )?,
+        note: t.string("note", "say where the numbers come from")?.map(one_line),
     };
+    assumptions.extend(quantization.note.iter().map(|note| Assumption(format!("quantization: {note}"))));
     Ok(quantization)
+}
+
+/// A text as reports can print it.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn read_node(t: Table<'_>, assumptions: &mut Vec<Assumption>) -> Result<Node> {

@@ -56,6 +56,8 @@ pub struct Quantization {
     pub time_factor: f64,
     /// ΔPPL.
     pub perplexity_increase: f64,
+    /// Where these numbers come from, for reports, if that must be said.
+    pub note: Option<String>,
 }
 
 /// Compute and memory of the edge node.

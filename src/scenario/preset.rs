@@ -10,9 +10,10 @@ use super::{Assumption, Epoch, Model, Node, Padding, Quantization, Radio};
 type ModelRow = (&'static str, u32, u32, u32, u32, u32, u32, bool);
 
 /// Name, L, d_m, n_h, key-value heads, d_h, d_f, gated.
-const MODELS: [ModelRow; 12] = [
+const MODELS: [ModelRow; 13] = [
     ("bloom-3b", 30, 2560, 32, 32, 80, 10240, false),
     ("bloom-7.1b", 30, 4096, 32, 32, 128, 16384, false),
+    ("opt-350m", 24, 1024, 16, 16, 64, 4096, false),
     ("opt-13b", 40, 5120, 40, 40, 128, 20480, false),
     ("opt-30b", 48, 7168, 56, 56, 128, 28672, false),
     ("opt-66b", 64, 9216, 72, 72, 128, 36864, false),
@@ -71,6 +72,7 @@ impl QuantizationPreset {
             memory_factor: self.memory_factor.value,
             time_factor: self.time_factor.value,
             perplexity_increase: perplexity.value,
+            note: None,
         };
         let named = [("time_factor", self.time_factor), ("perplexity_increase", perplexity)];
         Some((quantization, named.iter().filter_map(|(key, value)| self.assumption(key, value)).collect()))

@@ -73,7 +73,9 @@ fn model_keys(lines: &mut Lines, m: &Model) {
 
 fn quantization_keys(lines: &mut Lines, q: &Quantization, m: &Model) {
     // A preset is named and its keys are comments, so that whoever reads the file is told what the preset assumes.
-    let from_preset = preset::quantization(&q.name, &m.name).and_then(|p| p.complete()).is_some_and(|p| p.0 == *q);
+    let from_preset = preset::quantization(&q.name, &m.name)
+        .and_then(|p| p.complete())
+        .is_some_and(|p| p.0 == Quantization { note: None, ..q.clone() });
     let key = if from_preset { "# " } else { "" };
     if from_preset {
         lines.add(format!("preset = {:?}", q.name), "stands for");
@@ -81,6 +83,9 @@ fn quantization_keys(lines: &mut Lines, q: &Quantization, m: &Model) {
     lines.add(format!("{key}memory_factor = {:?}", q.memory_factor), "α, memory relative to 16 bits");
     lines.add(format!("{key}time_factor = {:?}", q.time_factor), "β, computation time relative to 16 bits");
     lines.add(format!("{key}perplexity_increase = {:?}", q.perplexity_increase), "ΔPPL");
+    if let Some(note) = &q.note {
+        lines.add(format!("note = {}", quoted(note)), "reports say so");
+    }
 }
 
 fn batching_keys(lines: &mut Lines, padding: Padding) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::support::{Folder, line_of, without_seconds};
+use super::support::{Folder, HEADER, SCENARIO, line_of, without_seconds};
 
 const PROBLEM: &str = "\
 [request]
@@ -170,4 +170,141 @@ fn mistakes_have_their_line() {
         let refused = folder.refused(&[&["place"][..], &args].concat());
         assert!(refused.starts_with(start), "{refused}");
     }
+}
+
+#[test]
+fn a_placement_becomes_a_node_that_is_solved_and_simulated() {
+    let folder = Folder::new();
+    let args = ["place", "--no-baselines", "--held-requests=2", "--emit-scenario", "node.toml", "--format", "json"];
+    let out: Value = serde_json::from_str(&folder.ok_text(&args)).unwrap();
+    let node = &out["node"];
+    assert_eq!(node["memory_factor"], out["quantization_ratio"]["of_16_bits"]);
+    assert!(node["kv_tokens"].as_u64().unwrap() >= 2 * 192, "{node}");
+    let text = folder.text("node.toml");
+    assert!(text.contains("# Weight errors: synthetic weight errors and ΔPPL curve (seed 1)."), "{text}");
+    for key in ["compute_flops", "memory_bytes", "memory_factor", "time_factor", "perplexity_increase"] {
+        assert!(text.contains(&format!("\n{key} = {:?} ", node[key].as_f64().unwrap())), "{key}: {text}");
+    }
+    // A request of the problem's lengths takes the placement's delay and the two slots: it fits just so.
+    let delay = out["delay_s"].as_f64().unwrap();
+    let row = |id: &str, deadline: f64| format!("{id},128,64,{deadline},0,1,0.001,20\n");
+    let rows = [row("late", delay + 0.5 - 1e-6), row("just", delay + 0.5 + 1e-6), row("two", 2.0 * delay + 0.6)];
+    folder.write("r.csv", format!("{HEADER}\n{}", rows.concat()));
+    let solve = ["solve", "--scenario", "node.toml", "--requests", "r.csv", "--format", "json"];
+    let solved: Value = serde_json::from_str(&folder.ok_text(&solve)).unwrap();
+    assert_eq!((&solved["status"], &solved["size"]), (&"optimal".into(), &1.into()));
+    assert_eq!(solved["rejected"][0]["id"], "late");
+    let simulated = folder.ok_text(&["simulate", "--scenario", "node.toml", "--duration", "30"]);
+    for part in
+        ["opt-350m", "in time", "quantization: it and the node are those of a placement; synthetic weight errors"]
+    {
+        assert!(simulated.contains(part), "{part}: {simulated}");
+    }
+    // The same from any solver, and from a base of one's own.
+    let rest = SCENARIO.split("[quantization]").nth(1).unwrap();
+    let base = format!("[model]\npreset = \"opt-350m\"\n[quantization]{rest}");
+    folder.write("base.toml", base);
+    let with = ["--solver=quantization-alone", "--emit-scenario=other.toml", "--scenario=base.toml", "--output=out"];
+    assert!(folder.ok(&[&["place"][..], &with].concat()).is_empty());
+    assert!(folder.text("other.toml").contains("padded_prompt_tokens = 512"));
+    assert!(folder.text("out").contains("as a node for the scheduler"));
+    folder.ok(&["simulate", "--scenario", "other.toml", "--duration", "10"]);
+}
+
+#[test]
+fn what_can_be_no_node_is_refused_before_anything_is_written() {
+    let folder = folder();
+    folder.write("scenario.toml", SCENARIO);
+    let curve = "budget = 0.1\nperplexity = [[0, 0], [0.05, 0.1]]";
+    folder.write("curve.toml", PROBLEM.replacen("budget = 0.1", curve, 1));
+    let two = "[model]\nlayers = 2\nhidden_size = 1024\nheads = 16\nhead_dim = 64\nffn_size = 4096\n";
+    let rest = SCENARIO.split("[quantization]").nth(1).unwrap();
+    folder.write("two.toml", format!("{two}[quantization]{rest}"));
+    let cache = PROBLEM.replacen("2048\nw", "2048\nkv_bytes_per_token = 4096\nw", 1).replacen("budget = 0.1", curve, 1);
+    folder.write("cache.toml", cache);
+    let quality = line_of(PROBLEM, "[quality]");
+    for (args, start) in [
+        (
+            &["--problem=p.toml", "--emit-scenario=n"][..],
+            format!(
+                "p.toml, line {quality}, quality.perplexity: the key is missing, without which a placement has no ΔPPL; declare"
+            ),
+        ),
+        (
+            &["--problem=p.toml", "--budgets=0.1"],
+            format!("p.toml, line {quality}, quality.perplexity: the key is missing"),
+        ),
+        (
+            &["--problem=curve.toml", "--emit-scenario=n"],
+            "the embedded base scenario, model.layers: 'opt-350m' has 24 layers, and 1 layers with a KV cache are"
+                .to_string(),
+        ),
+        (
+            &["--problem=cache.toml", "--emit-scenario=n", "--scenario=two.toml"],
+            format!(
+                "cache.toml, line {}, quality.perplexity: the weight error of 0.06 is above the last one",
+                quality + 2
+            ),
+        ),
+        (
+            &["--emit-scenario=n", "--scenario=scenario.toml"],
+            "scenario.toml, model.layers: 'custom' has 30".to_string(),
+        ),
+        (&["--emit-scenario=n", "--scenario=p.toml"], "p.toml, line ".to_string()),
+        (&["--emit-scenario=n", "--output=./n"], "--emit-scenario: it is the file of --output; give two".to_string()),
+        (
+            &["--problem-output=n", "--emit-scenario=n"],
+            "--emit-scenario: it is the file of --problem-output".to_string(),
+        ),
+        (&["--emit-scenario=no/n"], "no/n: cannot write".to_string()),
+        (&["--emit-scenario=n", "--output=no/n"], "no/n: cannot write".to_string()),
+        (&["--emit-scenario=n", "--budgets=5"], "--emit-scenario: --budgets makes many nodes".to_string()),
+        (&["--scenario=scenario.toml"], "--scenario: no node is made".to_string()),
+        (&["--rate=5"], "--rate: nothing is simulated; give --budgets".to_string()),
+        (&["--budgets=5", "--sensitivity"], "--sensitivity: --budgets makes many placements".to_string()),
+        (&["--budgets=5,x"], "--budgets: 'x' is not a number".to_string()),
+        (&["--budgets="], "--budgets: '' is not a number".to_string()),
+        (&["--budgets=-1"], "--budgets: -1 is negative".to_string()),
+        (&["--budgets=5", "--seeds=0"], "--seeds: 0 seeds".to_string()),
+        (&["--budgets=5", "--duration=0"], "--duration: 0 is not allowed".to_string()),
+        (&["--budgets=5", "--rate=nan"], "--rate: not a number".to_string()),
+        (&["--held-requests=0"], "--held-requests: 0 is not allowed".to_string()),
+    ] {
+        let refused = folder.refused(&[&["place"][..], args].concat());
+        assert!(refused.starts_with(&start), "{refused} does not start with {start}");
+    }
+}
+
+#[test]
+fn requests_served_against_the_quality_budget() {
+    let folder = Folder::new();
+    let run = |more: &[&str]| {
+        let args = ["place", "--budgets=0.01,4.2,5.5,8", "--seeds=3", "--duration=30", "--rate=3", "--time-limit=20"];
+        folder.ok_text(&[&args[..], more].concat())
+    };
+    let one = run(&["--format=json", "--threads=1"]);
+    assert_eq!(run(&["--format=json", "--threads=3"]), one);
+    let out: Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(out["weight_errors"], "synthetic weight errors and ΔPPL curve (seed 1)");
+    let rows = out["rows"].as_array().unwrap();
+    let all = |key: &str| rows.iter().filter_map(|row| row[key].as_f64()).collect::<Vec<f64>>();
+    assert_eq!(all("budget"), [0.01, 4.2, 5.5, 8.0]);
+    assert_eq!(rows[0]["status"], "infeasible");
+    assert!(rows[0]["reason"].as_str().unwrap().contains("budget"), "{}", rows[0]);
+    for (row, budget) in rows.iter().zip(all("budget")).skip(1) {
+        assert_eq!(row["status"], "optimal");
+        assert!(row["weight_error"].as_f64().unwrap() <= budget && row["in_time_per_s"]["values"] == 3, "{row}");
+        assert_eq!(row["of_32_bits"].as_f64(), row["mean_bits"].as_f64().map(|bits| bits / 32.0));
+    }
+    let falls = |key: &str| all(key).windows(2).all(|pair| pair[0] >= pair[1]);
+    assert!(falls("delay_s") && falls("mean_bits") && all("delay_s").len() == 3, "{one}");
+    // A ΔPPL above 1 is more than anybody of the base accepts.
+    assert!(rows[1]["in_time_per_s"]["mean"].as_f64().unwrap() > 0.1 && rows[3]["in_time_per_s"]["mean"] == 0.0);
+    let text = run(&[]);
+    for part in
+        ["synthetic weight errors", "seeds 1 to 3, 30 s of arrivals each", "3 a second", "optimal", "infeasible"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(text.lines().skip_while(|line| !line.contains("ε")).count(), 5, "{text}");
 }

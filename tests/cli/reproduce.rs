@@ -97,12 +97,31 @@ fn a_trace_is_replayed() {
 }
 
 #[test]
+fn placements_are_studied_with_what_is_synthetic_named() {
+    let folder = Folder::new();
+    let text = reproduce(&folder, &["placement"], &["--out=a", "--threads=1"]);
+    assert_eq!(text.replace("in a\n", "in b\n"), reproduce(&folder, &["placement"], &["--out=b", "--threads=3"]));
+    let (a, b) = (files(&folder, "a"), files(&folder, "b"));
+    assert_eq!(a, b);
+    let report = &a["report.md"];
+    assert!(report.contains("arXiv 2503.01704") && !report.contains("2405.07140"), "{report}");
+    for what in ["ratio", "delay", "served"] {
+        let (svg, csv) = (&a[&format!("placement-{what}.svg")], &a[&format!("placement-{what}.csv")]);
+        assert!(svg.contains("synthetic weight errors") && svg.contains("dftsp reproduce placement"), "{what}");
+        assert!(csv.lines().count() > 10 && !csv.contains("NaN"), "{csv}");
+    }
+    assert_eq!(report.matches("synthetic weight errors)](placement-").count(), 3, "{report}");
+    assert!(text.contains("placement: holds: placing and quantising together"), "{text}");
+    assert!(!text.contains("does not hold: a larger quality budget makes the delay shorter"), "{text}");
+}
+
+#[test]
 fn whatever_is_wrong_is_said_before_anything_runs() {
     let folder = Folder::new();
     folder.write("requests.csv", REQUESTS);
     folder.write("file", "");
     for (args, says) in [
-        (&["fig7", "--out=o"][..], "reproduce: unknown target 'fig7'; give all, traces, or some of fig5a"),
+        (&["fig7", "--out=o"][..], "reproduce: unknown target 'fig7'; give all, traces, placement, or some of fig5a"),
         (&["traces", "--out=o"], "reproduce traces: no trace is given; give --traces"),
         (&["--traces", "requests.csv", "--out=o"], "--traces: no target needs it"),
         (&["--seeds=1", "--out=o"], "--seeds: 1 seeds; give 2 to"),

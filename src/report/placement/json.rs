@@ -29,6 +29,8 @@ struct Out<'o> {
     baselines: Vec<BaselineOut<'o>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sensitivity: Vec<ChangeOut<'o>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<NodeOut<'o>>,
     certificate: CertificateOut<'o>,
     work: WorkOut,
     seconds: f64,
@@ -97,6 +99,19 @@ struct ChangeOut<'o> {
     mean_bits: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'o str>,
+}
+
+/// What the placed model is to the scheduler.
+#[derive(Serialize)]
+struct NodeOut<'o> {
+    compute_flops: f64,
+    memory_bytes: f64,
+    memory_factor: f64,
+    time_factor: f64,
+    perplexity_increase: f64,
+    kv_tokens: u64,
+    tightest: Option<&'o str>,
+    departure: [f64; 2],
 }
 
 #[derive(Serialize)]
@@ -210,6 +225,16 @@ pub fn to_json(r: &Report<'_>) -> String {
                 reason: change.result.as_ref().err().map(String::as_str),
             })
             .collect(),
+        node: r.node.map(|n| NodeOut {
+            compute_flops: n.scenario.node.compute_flops,
+            memory_bytes: n.scenario.node.memory_bytes,
+            memory_factor: n.scenario.quantization.memory_factor,
+            time_factor: n.scenario.quantization.time_factor,
+            perplexity_increase: n.scenario.quantization.perplexity_increase,
+            kv_tokens: n.kv_tokens,
+            tightest: n.tightest.and_then(|i| p.servers.get(i)).map(|server| server.name.as_str()),
+            departure: [n.departure.0, n.departure.1],
+        }),
         certificate: CertificateOut {
             root_bound_s: c.root_bound_s,
             prices_s: PricesOut { memory: &c.memory, busy: &c.busy, sent: &c.sent, quality: &c.quality },

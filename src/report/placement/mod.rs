@@ -1,5 +1,7 @@
-//! Placements, for people ([`text`]) and for programs (`json`).
+//! Placements, for people ([`text`]) and for programs (`json`); requests served against the quality budget (`budgets`).
 
+#[cfg(all(feature = "simulation", feature = "files"))]
+pub mod budgets;
 #[cfg(feature = "files")]
 pub mod json;
 pub mod text;
@@ -7,6 +9,7 @@ pub mod text;
 use std::ops::Range;
 
 use crate::placement::baseline::{Baseline, Placed};
+use crate::placement::bridge::Node;
 use crate::placement::delay::Communication;
 use crate::placement::solve::{Certificate, OPTIMALITY, Solution, Status, Work};
 use crate::placement::{Problem, Seat};
@@ -30,6 +33,8 @@ pub struct Report<'r> {
     pub baselines: Vec<(Baseline, std::result::Result<Placed, String>)>,
     /// The delay if links or servers were faster or slower.
     pub sensitivity: Vec<Change>,
+    /// What it is to the scheduler, if that was asked for.
+    pub node: Option<&'r Node>,
     /// Wall time of the solver.
     pub seconds: f64,
 }

@@ -67,11 +67,16 @@ fn write(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
         let part = if model.budget > 0.0 { 100.0 * used / model.budget } else { 100.0 };
         writeln!(
             out,
-            "  {name}weight error {} of {} ({part:.1} %), for {} prompt and {} output tokens",
+            "  {name}weight error {} of {} ({part:.1} %), for {} prompt and {} output tokens{}",
             significant(*used, 4),
             significant(model.budget, 4),
             model.prompt_tokens,
-            model.output_tokens
+            model.output_tokens,
+            if model.held_requests > 1 {
+                format!("; memory for {} requests", model.held_requests)
+            } else {
+                String::new()
+            }
         )?;
     }
     let mean = mean_bits(p, &s.seats);
@@ -83,6 +88,7 @@ fn write(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
     )?;
     baselines(out, r)?;
     sensitivity(out, r)?;
+    node(out, r)?;
     proof(out, r)
 }
 
@@ -182,6 +188,30 @@ fn sensitivity(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
     let rows: Vec<Vec<String>> = r.sensitivity.iter().map(row).collect();
     out.push_str(&table::to_text(&rows, &[1, 2]));
     Ok(())
+}
+
+fn node(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
+    let Some(n) = r.node else { return Ok(()) };
+    let (node, q) = (&n.scenario.node, &n.scenario.quantization);
+    writeln!(out, "\nas a node for the scheduler")?;
+    writeln!(
+        out,
+        "  C {} FLOP/s, α {}, β {}, ΔPPL {} (weight error {})",
+        significant(node.compute_flops, 4),
+        significant(q.memory_factor, 4),
+        significant(q.time_factor, 4),
+        significant(q.perplexity_increase, 4),
+        significant(n.weight_error, 4)
+    )?;
+    let by = n.tightest.and_then(|i| r.problem.servers.get(i)).map_or("no server", |server| server.name.as_str());
+    writeln!(
+        out,
+        "  batches of up to {} KV tokens, as {by} allows; M {}",
+        grouped(n.kv_tokens),
+        bytes(node.memory_bytes)
+    )?;
+    let (low, high) = (significant(n.departure.0, 3), significant(n.departure.1, 3));
+    writeln!(out, "  other lengths take {low} to {high} times the placement's delay in the cost model")
 }
 
 fn proof(out: &mut String, r: &Report<'_>) -> std::fmt::Result {

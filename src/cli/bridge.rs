@@ -1,0 +1,241 @@
+//! The options of `dftsp place` that make a placed model a node for the scheduler, and the sweep over quality budgets.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use rayon::ThreadPool;
+
+use super::Format;
+use super::progress::Bar;
+use crate::error::{Error, Place, quote};
+use crate::experiment::sweep::MAX_SEEDS;
+use crate::limits;
+use crate::placement::Problem;
+use crate::placement::bridge::{self, Node};
+use crate::placement::budgets::{self, Plan, Row, Unplaced};
+use crate::placement::delay::Communication;
+use crate::placement::solve::Solution;
+use crate::report::placement::Bound;
+use crate::report::placement::budgets::{Report, to_json, to_text};
+use crate::report::simulation::{describe_arrivals, describe_needs};
+use crate::scenario::{Scenario, file};
+use crate::simulation::{self, Settings};
+
+/// The most budgets of a sweep.
+const MAX_BUDGETS: usize = 1000;
+/// Seeds of each budget.
+const SEEDS: u64 = 10;
+
+/// The options.
+#[derive(Debug, clap::Args)]
+pub(super) struct BridgeArgs {
+    /// Also write the placed model as one node: a scenario (TOML) that `solve` and `simulate` run. Its cost model gives the
+    /// request of the problem the placement's delay. Needs quality.perplexity in the problem.
+    #[arg(long, value_name = "FILE")]
+    emit_scenario: Option<PathBuf>,
+    /// --emit-scenario, --budgets: a scenario (TOML) of the same model, from which the node takes all but node and
+    /// quantization. Without it, one for OPT-350m.
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// Instead of one placement: for each of these quality budgets ε, in place of the problem's, place the layers, make
+    /// them a node, and simulate it with the paper's scheduler (dftsp). Reports requests served against ε.
+    #[arg(long, value_name = "ε,..", allow_hyphen_values = true)]
+    budgets: Option<String>,
+    /// --budgets: arrivals a second, in place of the scenario's arrivals.rate_per_s.
+    #[arg(long, value_name = "REQUESTS", allow_negative_numbers = true)]
+    rate: Option<f64>,
+    /// --budgets: how long requests arrive in each run, seconds [default: 60].
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    duration: Option<f64>,
+    /// --budgets: each is simulated with seeds 1 to this, in place of the scenario's synthesis.seed [default: 10].
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+}
+
+/// The base and what it is called.
+pub(super) struct Base {
+    scenario: Scenario,
+    file: Option<String>,
+}
+
+/// A sweep over budgets, ready to run.
+pub(super) struct Sweep {
+    base: Base,
+    budgets: Vec<f64>,
+    seeds: u64,
+    settings: Settings,
+}
+
+/// What was placed, for the reports.
+pub(super) struct Placed<'p> {
+    pub(super) problem: &'p Problem,
+    pub(super) about: String,
+    pub(super) solver: &'p str,
+    pub(super) communication: Communication,
+    pub(super) bound: Bound,
+}
+
+impl BridgeArgs {
+    /// Where the scenario goes.
+    pub(super) fn emitted(&self) -> Option<&Path> {
+        self.emit_scenario.as_deref()
+    }
+
+    /// The sweep that is asked for, or the base of the scenario to write, if one is; refuses options without use.
+    pub(super) fn read(&self) -> Result<(Option<Sweep>, Option<Base>)> {
+        let refuse = |option: &str, problem: &str, remedy: &str| {
+            Err(Place::file(option).error(problem.to_string(), remedy.to_string()).into())
+        };
+        if self.budgets.is_some() && self.emit_scenario.is_some() {
+            return refuse("--emit-scenario", "--budgets makes many nodes", "leave one of the two out");
+        }
+        if self.scenario.is_some() && self.budgets.is_none() && self.emit_scenario.is_none() {
+            return refuse("--scenario", "no node is made", "give --emit-scenario or --budgets, or leave it out");
+        }
+        let given = [
+            ("--rate", self.rate.is_some()),
+            ("--duration", self.duration.is_some()),
+            ("--seeds", self.seeds.is_some()),
+        ];
+        if let (None, Some((option, _))) = (&self.budgets, given.into_iter().find(|(_, given)| *given)) {
+            return refuse(option, "nothing is simulated", "give --budgets, or leave it out");
+        }
+        let Some(text) = &self.budgets else {
+            let base = self.emit_scenario.as_ref().map(|_| self.base()).transpose()?;
+            return Ok((None, base));
+        };
+        let budgets = text.split(',').map(|word| budget(word.trim())).collect::<Result<Vec<f64>, Error>>()?;
+        if budgets.len() > MAX_BUDGETS {
+            return refuse("--budgets", &format!("{} budgets", budgets.len()), &format!("give at most {MAX_BUDGETS}"));
+        }
+        let seeds = self.seeds.unwrap_or(SEEDS);
+        if seeds == 0 || seeds > MAX_SEEDS {
+            return refuse("--seeds", &format!("{seeds} seeds"), &format!("give 1 to {MAX_SEEDS}"));
+        }
+        let duration_s = self.duration.unwrap_or(Settings::default().duration_s);
+        simulation::DURATION.check(duration_s, || Place::file("--duration"))?;
+        let mut base = self.base()?;
+        if let Some(rate) = self.rate {
+            limits::RATE.check(rate, || Place::file("--rate"))?;
+            base.scenario.arrivals.rate_per_s = rate;
+        }
+        let settings = Settings { duration_s, regret: false, ..Settings::default() };
+        Ok((Some(Sweep { base, budgets, seeds, settings }), None))
+    }
+
+    fn base(&self) -> Result<Base> {
+        Ok(match &self.scenario {
+            Some(path) => Base {
+                scenario: file::read_path(path, None)?,
+                file: Some(super::one_line(&path.display().to_string())),
+            },
+            None => Base { scenario: bridge::example_base(), file: None },
+        })
+    }
+}
+
+fn budget(word: &str) -> Result<f64, Error> {
+    let place = || Place::file("--budgets");
+    let number: f64 = word.parse().map_err(|_| {
+        let problem = format!("{} is not a number", quote(word.as_bytes()));
+        place().error(problem, "give sums of weight errors with commas between, such as 0.2,0.4,0.8")
+    })?;
+    limits::ERROR_BUDGET.check(number, place)?;
+    Ok(number)
+}
+
+impl Base {
+    fn name(&self) -> &str {
+        self.file.as_deref().unwrap_or("the embedded base scenario")
+    }
+
+    /// Names the base in an error about it.
+    fn locate(&self, error: Error) -> Error {
+        bridge::about_base(error, self.name())
+    }
+
+    /// Refuses what no placement can make a node of, before time is spent on placing.
+    pub(super) fn check(&self, problem: &Problem) -> Result<(), Error> {
+        bridge::check_problem(problem)?;
+        bridge::check_base(problem, &self.scenario).map_err(|e| self.locate(e))
+    }
+
+    /// The node of a placement.
+    pub(super) fn node(&self, placed: &Placed<'_>, solution: &Solution) -> Result<Node, Error> {
+        let Placed { problem, communication, .. } = placed;
+        let node = bridge::node(problem, &solution.seats, &solution.usage, *communication, &self.scenario);
+        node.map_err(|e| self.locate(e))
+    }
+}
+
+/// The node as a scenario file.
+pub(super) fn to_toml(placed: &Placed<'_>, node: &Node) -> String {
+    let errors = placed.problem.note.as_ref().map(|note| format!("# Weight errors: {}.\n", super::one_line(note)));
+    let about = super::one_line(&placed.about);
+    let model = placed.problem.models.first();
+    format!(
+        "# Written by dftsp place, solver {}: {about}.\n{}# One node that takes as long for {} prompt and {} output tokens as \
+         the placement ({} s, links included),\n# and that holds as many KV tokens as its tightest server ({}). No server \
+         has this compute_flops or memory_bytes.\n\n{}",
+        placed.solver,
+        errors.unwrap_or_default(),
+        model.map_or(0, |m| m.prompt_tokens),
+        model.map_or(0, |m| m.output_tokens),
+        node.delay_s,
+        node.kv_tokens,
+        file::to_toml(&node.scenario)
+    )
+}
+
+impl Sweep {
+    /// Runs it, and says what came out.
+    pub(super) fn run(
+        self,
+        placed: Placed<'_>,
+        pool: &ThreadPool,
+        place: impl Fn(&Problem) -> Result<Box<Solution>, Unplaced> + Send,
+        format: Format,
+    ) -> Result<String, Error> {
+        self.base.check(placed.problem)?;
+        let bar = Bar::new("runs");
+        let plan = Plan {
+            problem: placed.problem,
+            base: &self.base.scenario,
+            communication: placed.communication,
+            budgets: self.budgets.clone(),
+            seeds: self.seeds,
+            settings: self.settings,
+        };
+        let rows: Vec<Row> = pool.install(|| budgets::run(&plan, place, &bar)).map_err(|e| self.base.locate(e))?;
+        bar.finish();
+        let assumptions = &self.base.scenario.assumptions;
+        let kept = |text: &&String| !text.starts_with("quantization") && !text.starts_with("node");
+        let report = Report {
+            problem: placed.problem,
+            about: placed.about,
+            solver: placed.solver.to_string(),
+            bound: placed.bound,
+            served_how: self.describe(),
+            assumptions: assumptions.iter().map(|a| &a.0).filter(kept).cloned().collect(),
+            rows,
+        };
+        Ok(match format {
+            Format::Text => to_text(&report),
+            Format::Json => to_json(&report),
+        })
+    }
+
+    fn describe(&self) -> String {
+        let s = &self.base.scenario;
+        super::one_line(&format!(
+            "dftsp (Algorithm 1) on the node with all else of {} ({}; {}; {}), seeds 1 to {}, {} s of arrivals each, ± 95 % \
+             confidence",
+            self.base.name(),
+            s.model.name,
+            describe_arrivals(&s.arrivals),
+            describe_needs(&s.synthesis),
+            self.seeds,
+            self.settings.duration_s
+        ))
+    }
+}
