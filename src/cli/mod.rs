@@ -4,7 +4,6 @@
 //! Results go to standard output in one piece, messages to standard error. Exit status 0: done; 2: wrong usage or
 //! input, or an output that cannot be written; 1: anything else, such as a solution that does not verify.
 
-mod bridge;
 mod compare;
 mod devices;
 mod explain;

@@ -2,10 +2,13 @@
 
 use super::delay::{Communication, TOLERANCE};
 use super::problem::{Layer, Link, Model, Problem};
-use super::solve::{Outcome, search, solve};
+use super::solve::search;
 use super::tables::Tables;
 use crate::error::{Error, Place};
 use crate::search::{Clock, Limits};
+
+/// The widest pass of a search that only explains: what it says must not depend on how long that may take.
+const WIDEST: usize = 1024;
 
 /// Why no assignment of `problem` is feasible, as an error about "problem" with the key to change. To be asked where a
 /// solver found that there is none; `limits` are for each of a few further searches.
@@ -163,11 +166,11 @@ fn least_error(problem: &Problem, limits: &Limits) -> Option<Error> {
                 (c.work, c.quality) = (c.quality * of, 0.0);
             }
         }
-        let found = search(&t, &mut Clock::start(limits), false);
+        let found = search(&t, WIDEST, &mut Clock::start(limits), false);
         let budget = problem.models[m].budget;
         // What was searched for is the error: its bound is one of errors.
         let least = found.bound;
-        if found.best.is_some() && least > budget * (1.0 + 1e-6) {
+        if least.is_finite() && least > budget * (1.0 + 1e-6) {
             let what = format!(
                 "within the memory of the servers the weight errors are at least {least:.6}, above the budget of {budget}; \
                  short by {:.6}",
@@ -228,7 +231,8 @@ fn together(problem: &Problem, communication: Communication, limits: &Limits) ->
     let all = [Without::QUALITY, Without::MEMORY, Without::CAPACITIES, Without::LINKS];
     let helps = |w: &Without| {
         let p = relaxed(problem, *w);
-        p != *problem && matches!(solve(&p, communication, limits, false), Outcome::Placed(_))
+        let found = || search(&Tables::new(&p, communication), WIDEST, &mut Clock::start(limits), false);
+        p != *problem && found().best.is_some()
     };
     let found: Vec<Without> = all.into_iter().filter(helps).collect();
     let place = |field: &str| Place::file("problem").field(problem.field(0, field));

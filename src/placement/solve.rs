@@ -123,7 +123,7 @@ pub fn solve(problem: &Problem, communication: Communication, limits: &Limits, t
 /// The same for tables of the problem, which may forbid more.
 pub(super) fn solve_tables(problem: &Problem, t: &Tables, limits: &Limits, threads: bool) -> Outcome {
     let mut clock = Clock::start(limits);
-    let found = search(t, &mut clock, threads);
+    let found = search(t, WIDEST, &mut clock, threads);
     let Some((cost, seats)) = found.best else {
         return if found.work.stopped { Outcome::Unknown { bound_s: found.bound } } else { Outcome::Infeasible };
     };
@@ -147,8 +147,8 @@ pub(super) struct Found {
     exhausted: bool,
 }
 
-/// Prices, then passes.
-pub(super) fn search(t: &Tables, clock: &mut Clock, threads: bool) -> Found {
+/// Prices, then passes up to a width.
+pub(super) fn search(t: &Tables, widest: usize, clock: &mut Clock, threads: bool) -> Found {
     let mut work = Work::default();
     // Servers whose memory paths use beyond what it is: those to keep an eye on.
     let mut overused = vec![0.0; t.servers];
@@ -183,7 +183,7 @@ pub(super) fn search(t: &Tables, clock: &mut Clock, threads: bool) -> Found {
             found.bound = found.bound.max(incumbent);
             break;
         }
-        if pass.out_of_time || width >= WIDEST {
+        if pass.out_of_time || width >= widest {
             found.work.stopped = true;
             break;
         }

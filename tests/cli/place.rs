@@ -308,3 +308,49 @@ fn requests_served_against_the_quality_budget() {
     }
     assert_eq!(text.lines().skip_while(|line| !line.contains("ε")).count(), 5, "{text}");
 }
+
+#[test]
+fn a_placement_that_was_written_verifies_and_a_changed_one_does_not() {
+    let folder = folder();
+    for communication in ["chain", "paper"] {
+        let out =
+            folder.ok_text(&["place", "--problem", "p.toml", "--format", "json", "--communication", communication]);
+        folder.write("r.json", &out);
+        let verified = folder.ok_text(&["place", "--problem", "p.toml", "--verify", "r.json"]);
+        assert!(verified.starts_with("verified: 2 layers placed, 0.00"), "{verified}");
+        let value: Value = serde_json::from_str(&out).unwrap();
+        type Change<'c> = (&'c str, &'c dyn Fn(&mut Value));
+        let changes: [Change<'_>; 8] = [
+            ("seats: there is no server 'c'", &|v| v["layers"][0]["server"] = "c".into()),
+            ("seats: 'x' is placed where the problem has 'decoder.1'", &|v| v["layers"][1]["name"] = "x".into()),
+            ("seats: 1 layers are placed", &|v| drop(v["layers"].as_array_mut().unwrap().pop())),
+            ("seats: no server and width on offer for decoder.0", &|v| v["layers"][0]["bits"] = 5.into()),
+            ("delay: ", &|v| v["delay_s"] = 0.001.into()),
+            ("bound: ", &|v| v["bound_s"] = 0.001.into()),
+            ("prices: ", &|v| v["certificate"]["prices_s"]["memory"] = Value::Array(vec![1.0.into()])),
+            ("memory: edge-a uses", &|v| {
+                v["layers"][0]["server"] = "edge-a".into();
+                v["layers"][0]["bits"] = 16.into();
+            }),
+        ];
+        for (why, change) in changes {
+            let mut changed = value.clone();
+            change(&mut changed);
+            folder.write("r.json", changed.to_string());
+            let output = folder.run(&["place", "--problem", "p.toml", "--verify", "r.json"]);
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{why}: {said}");
+            assert!(said.starts_with(&format!("not verified: {why}")) && said.lines().count() == 1, "{why}: {said}");
+        }
+        folder.write("r.json", out.replace("\"optimal\"", "\"best\""));
+        let refused = folder.refused(&["place", "--problem", "p.toml", "--verify", "r.json"]);
+        assert!(refused.starts_with("r.json, status: unknown status 'best'; give \"optimal\""), "{refused}");
+        folder.write("r.json", "{\n\"status\": 1}");
+        let refused = folder.refused(&["place", "--problem", "p.toml", "--verify", "r.json"]);
+        assert!(refused.starts_with("r.json, line 2: "), "{refused}");
+    }
+    let out = folder.ok_text(&["place", "--format", "json", "--no-baselines"]);
+    folder.write("r.json", &out);
+    let verified = folder.ok_text(&["place", "--verify", "r.json"]);
+    assert!(verified.contains("searching again proved the rest"), "{verified}");
+}

@@ -1,5 +1,8 @@
 //! `dftsp place`.
 
+mod bridge;
+mod check;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
+use bridge::BridgeArgs;
+
 use super::Format;
-use super::bridge::{self, BridgeArgs};
 use super::solve::time_limit;
 use crate::error::{Error, Place, quote};
 use crate::files::read::read_text;
@@ -59,6 +63,10 @@ pub(super) struct Args {
     /// Also place the layers where all links, or all servers, are 4 times slower to 4 times faster.
     #[arg(long)]
     sensitivity: bool,
+    /// Check a placement of the same problem, a file that --format json wrote, instead of making one: every limit, the
+    /// delay, and the bound. What its prices do not prove is searched again, within the time limit.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "problem_output", "sensitivity", "budgets", "emit_scenario"])]
+    verify: Option<PathBuf>,
     /// Leave out what the placement is compared with.
     #[arg(long)]
     no_baselines: bool,
@@ -123,6 +131,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|e| Error::Threads { threads, source: e.into() })?;
     let parallel = pool.current_num_threads() > 1;
+    if let Some(path) = &args.verify {
+        let place =
+            |problem: &Problem, communication| pool.install(|| solve(problem, communication, &limits, parallel));
+        return check::run(path, &problem, place);
+    }
     let place = |problem: &Problem| pool.install(|| solve(problem, communication, &limits, parallel));
     let bound = match method {
         Method::Exact => Bound::Proven,

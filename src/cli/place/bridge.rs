@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rayon::ThreadPool;
 
-use super::Format;
-use super::progress::Bar;
+use crate::cli::progress::Bar;
+use crate::cli::{Format, one_line};
 use crate::error::{Error, Place, quote};
 use crate::experiment::sweep::MAX_SEEDS;
 use crate::limits;
@@ -125,10 +125,9 @@ impl BridgeArgs {
 
     fn base(&self) -> Result<Base> {
         Ok(match &self.scenario {
-            Some(path) => Base {
-                scenario: file::read_path(path, None)?,
-                file: Some(super::one_line(&path.display().to_string())),
-            },
+            Some(path) => {
+                Base { scenario: file::read_path(path, None)?, file: Some(one_line(&path.display().to_string())) }
+            }
             None => Base { scenario: bridge::example_base(), file: None },
         })
     }
@@ -170,8 +169,8 @@ impl Base {
 
 /// The node as a scenario file.
 pub(super) fn to_toml(placed: &Placed<'_>, node: &Node) -> String {
-    let errors = placed.problem.note.as_ref().map(|note| format!("# Weight errors: {}.\n", super::one_line(note)));
-    let about = super::one_line(&placed.about);
+    let errors = placed.problem.note.as_ref().map(|note| format!("# Weight errors: {}.\n", one_line(note)));
+    let about = one_line(&placed.about);
     let model = placed.problem.models.first();
     format!(
         "# Written by dftsp place, solver {}: {about}.\n{}# One node that takes as long for {} prompt and {} output tokens as \
@@ -227,7 +226,7 @@ impl Sweep {
 
     fn describe(&self) -> String {
         let s = &self.base.scenario;
-        super::one_line(&format!(
+        one_line(&format!(
             "dftsp (Algorithm 1) on the node with all else of {} ({}; {}; {}), seeds 1 to {}, {} s of arrivals each, ± 95 % \
              confidence",
             self.base.name(),
