@@ -1,7 +1,7 @@
 //! `dftsp generate`.
 
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -74,11 +74,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let place = |path: &Option<PathBuf>| path.as_deref().map(same_place);
-    if args.output.is_some() && place(&args.output) == place(&args.scenario_output) {
-        let place = Place::file("--scenario-output");
-        return Err(place.error("it is the file of --output", "give two files").into());
-    }
+    let options = [("--output", args.output.as_deref()), ("--scenario-output", args.scenario_output.as_deref())];
+    super::outputs::distinct(&options)?;
     let generator = Generator::new(args.spec()?)?;
     match &args.output {
         Some(path) => {
@@ -96,13 +93,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A path in a form that two spellings of one place share: its folder resolved, or all of it where it exists.
-fn same_place(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let resolved = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
-    path.canonicalize().ok().or_else(resolved).unwrap_or_else(|| path.to_path_buf())
 }
 
 fn write_requests(generator: &Generator, out: impl Write) -> io::Result<()> {

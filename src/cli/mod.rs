@@ -11,6 +11,7 @@ mod export;
 mod folder;
 mod generate;
 mod input;
+mod outputs;
 mod place;
 mod progress;
 mod reproduce;

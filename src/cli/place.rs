@@ -4,21 +4,23 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::ValueEnum;
 
 use super::Format;
+use super::outputs::Outputs;
 use super::solve::time_limit;
 use crate::error::{Error, Place, quote};
 use crate::files::read::read_text;
 use crate::limits::MAX_WIDTH;
 use crate::placement::baseline::{self, Baseline};
 use crate::placement::delay::Communication;
+use crate::placement::file::{self, Text};
 use crate::placement::generate::{self, Spec};
 use crate::placement::ilp::{self, Answer};
 use crate::placement::solve::{Certificate, Outcome, Solution, Work, solve};
-use crate::placement::{Problem, file, infeasible};
-use crate::report::placement::{Bound, Change, Report, json, mean_bits, text};
+use crate::placement::{Problem, infeasible};
+use crate::report::placement::{Bound, Change, Report, json, mean_bits, plot, text};
 use crate::search::Limits;
 
 /// How communication is charged.
@@ -36,6 +38,9 @@ pub(super) struct Args {
     /// Servers, links and layers (TOML). Without it, OPT-350m on five servers with synthetic weight errors.
     #[arg(long, value_name = "FILE")]
     problem: Option<PathBuf>,
+    /// The layers ([[layer]], as `dftsp weights --format toml` prints them), where the problem has none.
+    #[arg(long, value_name = "FILE", requires = "problem")]
+    layers: Option<PathBuf>,
     /// exact: proven optimal. ilp: a general solver. one-server, even-split, greedy, uniform-N (N bits for every layer),
     /// placement-alone (16 bits), quantization-alone (the even split's placement): without joint optimisation.
     #[arg(long, value_name = "NAME", default_value = "exact")]
@@ -64,6 +69,9 @@ pub(super) struct Args {
     /// Write the problem that is solved, with every key, to a file.
     #[arg(long, value_name = "FILE")]
     problem_output: Option<PathBuf>,
+    /// Draw the placement: layers by server and bits, crossings of links, memories (SVG).
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,6 +85,15 @@ enum Method {
 struct Source {
     name: String,
     text: String,
+    /// The file of the layers, if they have one of their own.
+    layers: Option<(String, String)>,
+}
+
+impl Source {
+    fn texts(&self) -> (Text<'_>, Option<Text<'_>>) {
+        let layers = self.layers.as_ref().map(|(name, text)| Text { name, text });
+        (Text { name: &self.name, text: &self.text }, layers)
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
@@ -86,11 +103,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         CommunicationName::Chain => Communication::Chain,
         CommunicationName::Paper => Communication::Paper,
     };
+    let mut files = Outputs::open(&[
+        ("--output", args.output.as_deref()),
+        ("--problem-output", args.problem_output.as_deref()),
+        ("--plot", args.plot.as_deref()),
+    ])?;
     let (problem, source) = match &args.problem {
         Some(path) => {
-            let name = path.display().to_string();
-            let text = read_text(path, file::MAX_FILE)?;
-            (file::parse(&text, &name)?, Some(Source { name, text }))
+            let read = |path: &PathBuf| read_text(path, file::MAX_FILE).map(|text| (path.display().to_string(), text));
+            let (name, text) = read(path)?;
+            let source = Source { name, text, layers: args.layers.as_ref().map(read).transpose()? };
+            let (text, layers) = source.texts();
+            (file::parse_with(text, layers)?, Some(source))
         }
         None => (generate::problem(&Spec::opt_350m(1)), None),
     };
@@ -139,19 +163,29 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if args.sensitivity {
         report.sensitivity = sensitivity(&problem, place);
     }
-    if let Some(path) = &args.problem_output {
-        crate::files::write::write_file(path, file::to_toml(&problem).as_bytes())?;
+    files.write("--problem-output", || file::to_toml(&problem))?;
+    if args.plot.is_some() {
+        let svg = plot::to_svg(&report).map_err(|e| anyhow!("cannot draw: {e}"))?;
+        files.write("--plot", || svg)?;
     }
     let result = match args.format {
         Format::Text => text::to_text(&report),
         Format::Json => json::to_json(&report),
     };
-    super::finish(args.output.as_deref(), &result)
+    match args.output {
+        Some(_) => files.write("--output", || result)?,
+        None => super::print(&result)?,
+    }
+    files.commit()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn about(args: &Args, problem: &Problem) -> String {
     let from = match &args.problem {
-        Some(path) => path.display().to_string(),
+        Some(path) => {
+            let layers = args.layers.as_ref().map_or_else(String::new, |l| format!(" with {}", l.display()));
+            format!("{}{layers}", path.display())
+        }
         None => "embedded, OPT-350m on five servers".to_string(),
     };
     let models = match problem.models.len() {
@@ -198,7 +232,10 @@ fn as_outcome(placed: baseline::Placed) -> Outcome {
 /// Names the file and the line in an error about the problem as a whole.
 fn locate(error: Error, source: Option<&Source>) -> Error {
     match source {
-        Some(source) => file::locate(&source.text, &source.name, error),
+        Some(source) => {
+            let (text, layers) = source.texts();
+            file::locate(text, layers, error)
+        }
         None => error,
     }
 }
