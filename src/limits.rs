@@ -32,6 +32,10 @@ pub const MAX_SERVERS: usize = 1_000;
 pub const MAX_LINKS: usize = 200_000;
 /// See [`MAX_SERVERS`].
 pub const MAX_LAYERS: usize = 10_000;
+/// The most choices of a server and bits, over all layers of a placement: more would take gigabytes.
+pub const MAX_SEATS: usize = 10_000_000;
+/// The most ways from a server to a server, over all layers of a placement: more would not keep to a time limit.
+pub const MAX_MOVES: usize = 2_000_000_000;
 /// The widest weight of a placement, bits.
 pub const MAX_WIDTH: u32 = 32;
 
@@ -133,13 +137,13 @@ impl Range {
         } else if x.is_infinite() {
             format!("{x} is infinite")
         } else if x < 0.0 && self.min >= 0.0 {
-            format!("{x} is negative")
+            format!("{} is negative", show(x))
         } else if x == 0.0 {
             "0 is not allowed".to_string()
         } else if x > self.max {
-            format!("{x} is absurdly large")
+            format!("{} is absurdly large", show(x))
         } else {
-            format!("{x} is too small")
+            format!("{} is too small", show(x))
         };
         Err(place().error(problem, self.remedy()))
     }
@@ -147,11 +151,15 @@ impl Range {
     /// "give seconds above 0, at most 1e9".
     pub fn remedy(&self) -> String {
         let bound = if self.min_allowed { "from" } else { "above" };
-        let show =
-            |x: f64| if x.abs() >= 1e8 || (x != 0.0 && x.abs() < 1e-4) { format!("{x:e}") } else { format!("{x}") };
+        let show = |x: f64| if x.abs() >= 1e8 { format!("{x:e}") } else { show(x) };
         let middle = if self.min_allowed { "to" } else { "and at most" };
         format!("give {} {bound} {} {middle} {}", self.unit, show(self.min), show(self.max))
     }
+}
+
+/// A number without hundreds of zeros.
+fn show(x: f64) -> String {
+    if x.abs() >= 1e15 || (x != 0.0 && x.abs() < 1e-4) { format!("{x:e}") } else { format!("{x}") }
 }
 
 #[cfg(test)]
@@ -166,5 +174,10 @@ mod tests {
             assert!(!NOISE.contains(x) && NOISE.check(x, Place::default).is_err());
         }
         assert_eq!(DEADLINE.remedy(), "give seconds above 0 and at most 1e9");
+        let message = |x: f64| DEADLINE.check(x, Place::default).unwrap_err().to_string();
+        assert!(
+            message(1e300).contains(": 1e300 is absurdly large") && message(-1e300).contains(": -1e300 is negative")
+        );
+        assert!(message(12_345_678_901.0).contains(": 12345678901 is absurdly large"));
     }
 }

@@ -416,7 +416,7 @@ weight_error = { \"4\" = 0.03, \"16\" = 0.0 }
             (SMALL, &*layers, "p, line 22, layer: there are layers here too; leave them out, or do without l"),
             (&*model, &layers, "p, line 22, model: layers of a file belong to one model"),
             (servers, "", "l, layer: there is none; give [[layer]] tables"),
-            (servers, SMALL, "l, line 1, 'request': unknown table; the tables are quality, layer"),
+            (servers, SMALL, "l, line 6, 'bits': unknown table; the tables are quality, layer"),
             (servers, &layers.replace("note", "budget"), "l, line 2, quality.budget: unknown key"),
             (servers, &layers.replace("12_600_000", "-1"), "l, line 5, layer.0.parameters: -1 is negative"),
             (servers, &layers.replace("{ ", "{ \"33\" = 1, "), "l, line 8, layer.0.weight_error.33: unknown key"),

@@ -186,7 +186,19 @@ impl Problem {
         }
         count(self.models.len(), limits::MAX_CLASSES, "model", "models")?;
         count(self.len(), limits::MAX_LAYERS, &self.field(0, "layer"), "layers")?;
-        self.models.iter().enumerate().try_for_each(|(at, model)| self.check_model(at, model))
+        self.models.iter().enumerate().try_for_each(|(at, model)| self.check_model(at, model))?;
+        let servers = self.servers.len();
+        let seats = servers * self.layers().map(|(_, layer)| layer.widths.len()).sum::<usize>();
+        for (n, most, what) in [
+            (seats, limits::MAX_SEATS, "choices of a server and bits"),
+            (self.len() * servers * servers, limits::MAX_MOVES, "ways from a server to a server over all layers"),
+        ] {
+            if n > most {
+                let remedy = format!("give fewer layers, widths or servers: at most {most}");
+                return Err(place(self.field(0, "layer")).error(format!("{n} {what}"), remedy));
+            }
+        }
+        Ok(())
     }
 
     fn check_links(&self) -> Result<()> {

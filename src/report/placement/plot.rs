@@ -23,7 +23,7 @@ const BAR: i32 = 120;
 const TINY: i32 = SMALL - 1;
 /// Servers without layers are counted, not shown, where there are more servers.
 const SHOWN: usize = 40;
-/// From the narrowest to the widest width: even steps for the eye, also without colour (viridis).
+/// From 1 bit to the widest: even steps for the eye, also without colour (viridis).
 const RAMP: [(u8, u8, u8); 5] = [(253, 231, 37), (94, 201, 98), (33, 145, 140), (59, 82, 139), (68, 1, 84)];
 const STRIPE: Colour = rgb((246, 246, 246));
 const FREE: Colour = rgb((226, 226, 226));
@@ -82,7 +82,6 @@ struct Picture<'p> {
     strip: (i32, i32),
     grid: (i32, i32),
     bar: i32,
-    colours: BTreeMap<u32, Colour>,
     texts: Vec<Written>,
     /// Samples of the legend.
     samples: Vec<(Colour, (i32, i32))>,
@@ -102,7 +101,6 @@ impl<'p> Picture<'p> {
             strip: (0, 0),
             grid: (0, 0),
             bar: 0,
-            colours: colours(report),
             texts: Vec::new(),
             samples: Vec::new(),
         };
@@ -186,7 +184,7 @@ impl<'p> Picture<'p> {
                 continue;
             }
             let name = broken(&it.name, NAME, SMALL);
-            let height = ROW.max(name.len() as i32 * TEXT_LINE + 4);
+            let height = ROW.max(name.len() as i32 * TEXT_LINE + 12);
             self.row_of.insert(server, self.rows.len());
             self.rows.push(Row { server, name, top: 0, height });
         }
@@ -297,7 +295,7 @@ impl<'p> Picture<'p> {
     fn legend(&mut self, room: i32, top: &mut i32) {
         let used: Vec<u32> =
             (1..=MAX_WIDTH).filter(|b| self.report.solution.seats.iter().any(|s| s.bits == *b)).collect();
-        let bits = |&b: &u32| (format!("{b} bits"), self.colours.get(&b).copied().unwrap_or(INK));
+        let bits = |&b: &u32| (format!("{b} bits"), colour(b));
         let mut entries: Vec<(String, Colour)> = used.iter().map(bits).collect();
         if self.report.problem.layers().any(|(_, layer)| layer.kv_bytes_per_token > 0.0) {
             entries.push(("KV cache".to_string(), CACHE));
@@ -386,7 +384,7 @@ impl<'p> Picture<'p> {
     fn draw_layers(&self, canvas: &Canvas<'_>) -> Result<()> {
         for run in self.report.runs() {
             let Some(row) = self.row_of.get(&run.seat.server).map(|&at| &self.rows[at]) else { continue };
-            let colour = self.colours.get(&run.seat.bits).copied().unwrap_or(INK);
+            let colour = colour(run.seat.bits);
             let middle = row.top + row.height / 2;
             let (top, bottom) = (middle - ROW / 2 + 4, middle + ROW / 2 - 4);
             for l in run.layers.clone() {
@@ -422,8 +420,7 @@ impl<'p> Picture<'p> {
         let middle = row.top + row.height / 2;
         let (top, bottom) = (middle - 6, middle + 6);
         rectangle(canvas, (self.bar, top), (self.bar + BAR, bottom), FREE)?;
-        let of = |bits: &u32| self.colours.get(bits).copied().unwrap_or(INK);
-        let parts = parts.iter().map(|(bits, &x)| (x, of(bits))).chain([(cache, CACHE)]);
+        let parts = parts.iter().map(|(&bits, &x)| (x, colour(bits))).chain([(cache, CACHE)]);
         let (mut used, mut from) = (0.0, self.bar);
         for (bytes, colour) in parts {
             used += bytes;
@@ -435,12 +432,9 @@ impl<'p> Picture<'p> {
     }
 }
 
-/// A colour for each width on offer.
-fn colours(report: &Report<'_>) -> BTreeMap<u32, Colour> {
-    let on_offer = |b: &u32| report.problem.layers().any(|(_, layer)| layer.error(*b).is_some());
-    let widths: Vec<u32> = (1..=MAX_WIDTH).filter(on_offer).collect();
-    let last = widths.len().saturating_sub(1).max(1) as f64;
-    widths.into_iter().enumerate().map(|(at, bits)| (bits, ramp(at as f64 / last))).collect()
+/// The colour of so many bits, the same in every picture: doubling them is a step.
+fn colour(bits: u32) -> Colour {
+    ramp(libm::log2(f64::from(bits.max(1))) / libm::log2(f64::from(MAX_WIDTH)))
 }
 
 /// The colour at a part of the way from the first to the last.
@@ -465,4 +459,110 @@ fn rectangle(canvas: &Canvas<'_>, from: (i32, i32), to: (i32, i32), colour: Colo
         return Ok(());
     }
     canvas.area(&[(left, top), (right, top), (right, bottom), (left, bottom)], colour, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::delay::{self, Communication};
+    use crate::placement::generate::{self, Spec};
+    use crate::placement::solve::{Certificate, Solution, Work};
+    use crate::placement::{Problem, Seat};
+    use crate::report::placement::Bound;
+    use crate::report::plot::tests::boxes;
+
+    /// A placement of no merit: runs of so many layers on one server after the other.
+    fn drawn(problem: &Problem, run: usize, communication: Communication) -> String {
+        let widths = |l: usize, layer: &crate::placement::Layer| layer.widths[l * 7 % layer.widths.len()].bits;
+        let server = |l: usize| l / run * 5 % problem.servers.len();
+        let seats: Vec<Seat> =
+            problem.layers().enumerate().map(|(l, (_, x))| Seat { server: server(l), bits: widths(l, x) }).collect();
+        let usage = delay::usage(problem, &seats, communication).unwrap();
+        let (certificate, work) = (Certificate::default(), Work::default());
+        let solution = Solution { seats, bound_s: 0.5 * usage.delay_s, usage, certificate, work };
+        let report = Report {
+            problem,
+            about: "a problem".to_string(),
+            solver: "exact".to_string(),
+            communication,
+            solution: &solution,
+            bound: Bound::Proven,
+            baselines: Vec::new(),
+            sensitivity: Vec::new(),
+            seconds: 0.0,
+        };
+        let svg = to_svg(&report).unwrap();
+        assert_eq!(svg, to_svg(&report).unwrap());
+        svg
+    }
+
+    fn check(svg: &str) {
+        let boxes = boxes(svg);
+        for (at, (text, [left, top, right, bottom], [width, height])) in boxes.iter().enumerate() {
+            assert!(*left >= 0.0 && *top >= 0.0 && right <= width && bottom <= height, "{text} is cut");
+            for (other, [l, t, r, b], _) in &boxes[..at] {
+                // Lines of a text may be closer than their letters are high.
+                let apart = *left >= r - 0.5 || *l >= right - 0.5 || *top >= b - 1.5 || *t >= bottom - 1.5;
+                assert!(apart, "{text:?} and {other:?} overlap");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_apart_and_inside_at_any_size() {
+        for (layers, servers) in [(1, 1), (2, 1), (2, 2), (24, 5), (80, 32), (200, 60), (1, 100)] {
+            for run in [1, 3, 1000] {
+                for communication in Communication::ALL {
+                    let mut p = generate::problem(&Spec::sized(1, layers, servers));
+                    check(&drawn(&p, run, communication));
+                    p.servers[0].name = "a server with a name that somebody made far too long ".repeat(4);
+                    let layer = &mut p.models[0].layers[0];
+                    (layer.name, layer.kv_bytes_per_token) = ("m".repeat(200), 0.0);
+                    check(&drawn(&p, run, communication));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn several_models_have_their_names() {
+        let mut p = generate::problem(&Spec::sized(1, 9, 4));
+        let mut named = |name: &str, layers: usize| {
+            let mut model = p.models[0].clone();
+            (model.name, model.layers) = (name.to_string(), model.layers[..layers].to_vec());
+            p.models.push(model);
+        };
+        named("a & b", 9);
+        named("a model with a name that is far wider than its layers are, all of them", 2);
+        named("c", 1);
+        p.models.remove(0);
+        let svg = drawn(&p, 2, Communication::Chain);
+        check(&svg);
+        let texts: Vec<&str> = boxes(&svg).into_iter().map(|(text, ..)| text).collect();
+        assert!(texts.contains(&"a &amp; b") && texts.contains(&"c"));
+    }
+
+    #[test]
+    fn where_there_is_no_room_the_slowest_crossings_are_named() {
+        let p = generate::problem(&Spec::sized(2, 200, 7));
+        let svg = drawn(&p, 1, Communication::Chain);
+        let shown = boxes(&svg).iter().filter(|(text, ..)| text.ends_with(" ms") || text.ends_with(" s")).count();
+        assert!(
+            svg.contains(&format!("times of the slowest {shown} crossings; {} have no room", 199 - shown)),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn odd_numbers_do_no_harm() {
+        let mut p = generate::problem(&Spec::sized(1, 3, 2));
+        for (bytes, flops) in [(1e21, 0.0), (1.0, 1e18)] {
+            p.servers[0].memory_bytes = bytes;
+            p.models[0].layers[0].flops_per_token = flops;
+            p.models[0].budget = flops;
+            let svg = drawn(&p, 1, Communication::Chain);
+            check(&svg);
+            assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        }
+    }
 }
