@@ -105,6 +105,8 @@ pub const PARAMETERS: Range = from(0.0, 1e15, "parameters");
 pub const TOKEN_FLOPS: Range = from(0.0, 1e18, "FLOP");
 /// What a layer passes on or holds, bytes a token.
 pub const TOKEN_BYTES: Range = from(0.0, 1e12, "bytes");
+/// The least weight error, and the least of a server's or model's limits, that is not 0: less than it cannot be divided by.
+pub const SMALLEST_PART: f64 = 1e-100;
 /// Weight error of a layer at a width.
 pub const WEIGHT_ERROR: Range = from(0.0, 1e9, "a relative error");
 /// Sum of the weight errors of a model.

@@ -381,6 +381,12 @@ weight_error = { \"4\" = 0.03, \"16\" = 0.0 }
             ("latency_s = 0.002", "latency_s = inf", "p, line 21, link.0.latency_s: inf is infinite"),
             ("12_600_000", "\"x\"", "p, line 24, layer.0.parameters: the text 'x' is not a number"),
             ("\"4\" = 0.03", "\"4\" = -0.03", "p, line 27, layer.0.weight_error.4: -0.03 is negative"),
+            (
+                "budget = 0.8",
+                "budget = 1e-300",
+                "p, line 5, quality.budget: 1e-300 is too small; give 0, or at least 1e-100",
+            ),
+            ("\"4\" = 0.03", "\"4\" = 5e-324", "p, line 27, layer.0.weight_error.4: 5e-324 is too small; give 0, or"),
             ("\"4\" = 0.03", "\"0\" = 0.03", "p, line 27, layer.0.weight_error.0: unknown key"),
             ("{ \"4\" = 0.03, \"16\" = 0.0 }", "{}", "p, line 27, layer.0.weight_error: no widths from 1 to 32 bits"),
             ("{ \"4\" = 0.03, \"16\" = 0.0 }", "3", "p, line 27, layer.0.weight_error: not a table"),
