@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure here should stop the run")]
 
 use std::hint::black_box;
+use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use dftsp::placement::Problem;
 use dftsp::placement::delay::Communication;
 use dftsp::placement::generate::{Spec, problem};
@@ -30,13 +31,13 @@ fn prove(problem: &Problem, threads: bool) -> f64 {
 /// Problems of several seeds to proven optima, one after the other.
 fn exact(c: &mut Criterion) {
     let mut group = c.benchmark_group("place");
-    group.sample_size(10);
+    group.sampling_mode(SamplingMode::Flat);
     for (layers, servers, seeds) in [(24, 5, 10), (40, 8, 1)] {
         let problems: Vec<Problem> = (1..=seeds).map(|seed| problem(&Spec::sized(seed, layers, servers))).collect();
         group.throughput(Throughput::Elements(seeds));
         for threads in [false, true] {
             let name = format!("{layers} layers, {servers} servers/threads-{}", if threads { "all" } else { "1" });
-            group.bench_function(BenchmarkId::new(name, format!("{seeds} seeds")), |b| {
+            group.bench_function(BenchmarkId::new(name, format!("seeds 1-{seeds}")), |b| {
                 b.iter(|| problems.iter().map(|p| prove(black_box(p), threads)).sum::<f64>());
             });
         }
@@ -47,7 +48,6 @@ fn exact(c: &mut Criterion) {
 /// The integer program beside the exact solver, where it is fast enough.
 fn integer_program(c: &mut Criterion) {
     let mut group = c.benchmark_group("place_small");
-    group.sample_size(10);
     for (layers, servers) in [(4, 2), (6, 3), (8, 3)] {
         let p = problem(&Spec::sized(1, layers, servers));
         let name = format!("{layers} layers, {servers} servers");
@@ -74,7 +74,6 @@ fn quantizer(c: &mut Criterion) {
         })
         .collect();
     let mut group = c.benchmark_group("quantize");
-    group.sample_size(10);
     group.throughput(Throughput::Bytes(4 * weights.len() as u64));
     for bits in [2, 4, 8] {
         for (name, symmetry) in [("symmetric", Symmetry::Symmetric), ("asymmetric", Symmetry::Asymmetric)] {
@@ -86,5 +85,13 @@ fn quantizer(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, exact, integer_program, quantizer);
+criterion_group! {
+    name = benches;
+    // A minute for all of it.
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
+    targets = exact, integer_program, quantizer
+}
 criterion_main!(benches);

@@ -32,6 +32,10 @@ fn main() -> ExitCode {
         *value = number;
     }
     let [layers, servers, seeds, seconds, paper, threads, speed] = values;
+    if layers == 0 || servers == 0 {
+        eprintln!("give at least one layer and one server");
+        return ExitCode::from(2);
+    }
     let communication = if paper == 1 { Communication::Paper } else { Communication::Chain };
     let limits = Limits::time(Duration::from_secs(seconds.into()));
     let mut times = Vec::new();

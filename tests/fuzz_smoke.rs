@@ -160,7 +160,7 @@ fn solution() {
 
 #[test]
 fn placement() {
-    smoke("placement", bodies::placement, 10_000, Vec::new());
+    smoke("placement", bodies::placement, 40_000, Vec::new());
 }
 
 #[test]
