@@ -87,9 +87,11 @@ fn quantizer(c: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    // A minute for all of it.
+    // Little more than a minute for all of it.
     config = Criterion::default()
         .sample_size(10)
+        .nresamples(10_000)
+        .without_plots()
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3));
     targets = exact, integer_program, quantizer

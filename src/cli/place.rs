@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// Servers, links and layers (TOML). Without it, OPT-350m on five servers with synthetic weight errors.
     #[arg(long, value_name = "FILE")]
     problem: Option<PathBuf>,
-    /// The layers ([[layer]], as `dftsp weights --format toml` prints them), where the problem has none.
+    /// The layers (`[[layer]]`, as `dftsp weights --format toml` prints them), where the problem has none.
     #[arg(long, value_name = "FILE", requires = "problem")]
     layers: Option<PathBuf>,
     /// exact: proven optimal. ilp: a general solver. one-server, even-split, greedy, uniform-N (N bits for every layer),
