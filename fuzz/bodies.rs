@@ -13,9 +13,13 @@ use dftsp::error::Error;
 use dftsp::generate::{Family, Generator, Spec};
 use dftsp::instance::{MAX_SUM, Problem};
 use dftsp::outcome::{Outcome, Provenance};
+use dftsp::placement::delay::Communication;
+use dftsp::placement::solve::{self as exact, Outcome as Placement};
+use dftsp::placement::{self, infeasible};
 use dftsp::quantizer::checkpoint::parse_index;
 use dftsp::quantizer::{Granularity, grid::Symmetry, memory, safetensors};
-use dftsp::report::{json, text};
+use dftsp::report::placement::{Bound, Report};
+use dftsp::report::{self, json, text};
 use dftsp::scenario::{Padding, Scenario, file, model_config};
 use dftsp::search::Limits;
 use dftsp::solver::{Method, Solver};
@@ -182,6 +186,51 @@ fn quantised(values: &[f32]) {
                 }
             }
         }
+    }
+}
+
+/// A placement problem.
+pub fn placement(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    match placement::file::parse(text, "input") {
+        Err(e) => refused(&e),
+        Ok(problem) => {
+            problem.check().expect("a reader accepts what is in range only");
+            let back = placement::file::parse(&placement::file::to_toml(&problem), "written");
+            assert_eq!(back.expect("what is written reads back"), problem);
+            if problem.len() <= SOLVED && problem.servers.len() <= SOLVED {
+                Communication::ALL.into_iter().for_each(|communication| placed(&problem, communication));
+            }
+            true
+        }
+    }
+}
+
+/// From a problem to a verified placement, or to the reason why there is none.
+fn placed(problem: &placement::Problem, communication: Communication) {
+    let limits = Limits::time(LIMIT);
+    match exact::solve(problem, communication, &limits, false) {
+        Placement::Placed(solution) => {
+            if let Err(failure) = placement::verify::verify(problem, communication, &solution) {
+                panic!("{communication:?}: {failure:?}\n{solution:?}\n{}", placement::file::to_toml(problem));
+            }
+            let report = Report {
+                problem,
+                about: String::new(),
+                solver: "exact".to_string(),
+                communication,
+                solution: &solution,
+                bound: Bound::Proven,
+                baselines: Vec::new(),
+                sensitivity: Vec::new(),
+                node: None,
+                seconds: 0.0,
+            };
+            assert!(!report::placement::text::to_text(&report).is_empty());
+            assert!(report::placement::json::to_json(&report).contains("delay_s"));
+        }
+        Placement::Infeasible => one_line(&infeasible::diagnose(problem, communication, &limits).to_string()),
+        Placement::Unknown { bound_s } => assert!(bound_s >= 0.0, "{bound_s}"),
     }
 }
 

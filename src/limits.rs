@@ -32,6 +32,10 @@ pub const MAX_SERVERS: usize = 1_000;
 pub const MAX_LINKS: usize = 200_000;
 /// See [`MAX_SERVERS`].
 pub const MAX_LAYERS: usize = 10_000;
+/// The most choices of a server and bits, over all layers of a placement: more would take gigabytes.
+pub const MAX_SEATS: usize = 10_000_000;
+/// The most ways from a server to a server, over all layers of a placement: more would not keep to a time limit.
+pub const MAX_MOVES: usize = 2_000_000_000;
 /// The widest weight of a placement, bits.
 pub const MAX_WIDTH: u32 = 32;
 
@@ -103,6 +107,8 @@ pub const TOKEN_FLOPS: Range = from(0.0, 1e18, "FLOP");
 pub const TOKEN_BYTES: Range = from(0.0, 1e12, "bytes");
 /// Requests that servers have room for at once.
 pub const HELD: Range = from(1.0, 1e6, "requests");
+/// The least weight error, and the least of a server's or model's limits, that is not 0: less than it cannot be divided by.
+pub const SMALLEST_PART: f64 = 1e-100;
 /// Weight error of a layer at a width.
 pub const WEIGHT_ERROR: Range = from(0.0, 1e9, "a relative error");
 /// Sum of the weight errors of a model.
@@ -135,13 +141,13 @@ impl Range {
         } else if x.is_infinite() {
             format!("{x} is infinite")
         } else if x < 0.0 && self.min >= 0.0 {
-            format!("{x} is negative")
+            format!("{} is negative", show(x))
         } else if x == 0.0 {
             "0 is not allowed".to_string()
         } else if x > self.max {
-            format!("{x} is absurdly large")
+            format!("{} is absurdly large", show(x))
         } else {
-            format!("{x} is too small")
+            format!("{} is too small", show(x))
         };
         Err(place().error(problem, self.remedy()))
     }
@@ -149,11 +155,15 @@ impl Range {
     /// "give seconds above 0, at most 1e9".
     pub fn remedy(&self) -> String {
         let bound = if self.min_allowed { "from" } else { "above" };
-        let show =
-            |x: f64| if x.abs() >= 1e8 || (x != 0.0 && x.abs() < 1e-4) { format!("{x:e}") } else { format!("{x}") };
+        let show = |x: f64| if x.abs() >= 1e8 { format!("{x:e}") } else { show(x) };
         let middle = if self.min_allowed { "to" } else { "and at most" };
         format!("give {} {bound} {} {middle} {}", self.unit, show(self.min), show(self.max))
     }
+}
+
+/// A number without hundreds of zeros.
+fn show(x: f64) -> String {
+    if x.abs() >= 1e15 || (x != 0.0 && x.abs() < 1e-4) { format!("{x:e}") } else { format!("{x}") }
 }
 
 #[cfg(test)]
@@ -168,5 +178,10 @@ mod tests {
             assert!(!NOISE.contains(x) && NOISE.check(x, Place::default).is_err());
         }
         assert_eq!(DEADLINE.remedy(), "give seconds above 0 and at most 1e9");
+        let message = |x: f64| DEADLINE.check(x, Place::default).unwrap_err().to_string();
+        assert!(
+            message(1e300).contains(": 1e300 is absurdly large") && message(-1e300).contains(": -1e300 is negative")
+        );
+        assert!(message(12_345_678_901.0).contains(": 12345678901 is absurdly large"));
     }
 }

@@ -159,6 +159,11 @@ fn solution() {
 }
 
 #[test]
+fn placement() {
+    smoke("placement", bodies::placement, 40_000, Vec::new());
+}
+
+#[test]
 fn weights() {
     smoke("weights", bodies::weights, 10_000, Vec::new());
 }

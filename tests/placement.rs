@@ -121,7 +121,12 @@ fn several_models_share_servers() {
         for communication in Communication::ALL {
             let best = oracle(&p, communication);
             placed += usize::from(best.is_some());
-            same(delay(&p, communication), best, 1e-9, &format!("seed {seed}, {}", communication.name()));
+            let found = exact(&p, communication);
+            if let Some(s) = &found {
+                verify(&p, communication, s).unwrap_or_else(|e| panic!("seed {seed}: {e:?}"));
+            }
+            let found = found.map(|s| s.usage.delay_s);
+            same(found, best, 1e-9, &format!("seed {seed}, {}", communication.name()));
         }
     }
     assert!(placed > 20, "{placed}");

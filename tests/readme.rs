@@ -84,6 +84,31 @@ fn the_sweep_is_current() {
 }
 
 #[test]
+fn the_placement_is_current() {
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("placement.svg");
+    let args = ["place", "--problem", "examples/placement/edge.toml", "--plot"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dftsp"));
+    let output = command.args(args).arg(&plot).current_dir(root).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (block, _) = text.split_once("\n\nproof:").unwrap();
+    let transcript = format!("```text\n$ dftsp {}\n{block}\n```", args[..3].join(" "));
+    assert!(README.contains(&transcript), "not in README.md:\n{transcript}");
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    assert_eq!(read(&plot), read(&root.join("docs/placement.svg")), "docs/placement.svg");
+    let problem = read(&root.join(args[2]));
+    assert!(README.contains(&format!("```toml\n{problem}```")), "examples/placement/edge.toml");
+    // A budget that nobody can meet.
+    let bad = folder.path().join("edge.toml");
+    fs::write(&bad, problem.replace("budget = 0.4", "budget = 0.02")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dftsp"));
+    let output = command.args(["place", "--problem", "edge.toml"]).current_dir(folder.path()).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(README.contains(&format!("```text\n{message}```")), "not in README.md:\n{message}");
+}
+
+#[test]
 fn the_columns_of_the_simulation_are_explained() {
     let (_, section) = README.split_once("### Simulate\n").unwrap();
     let (section, _) = section.split_once("\n### ").unwrap();

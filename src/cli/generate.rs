@@ -74,8 +74,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let outputs = [("--output", args.output.as_deref()), ("--scenario-output", args.scenario_output.as_deref())];
-    super::check_apart(&outputs)?;
+    let options = [("--output", args.output.as_deref()), ("--scenario-output", args.scenario_output.as_deref())];
+    super::outputs::distinct(&options)?;
     let generator = Generator::new(args.spec()?)?;
     match &args.output {
         Some(path) => {

@@ -11,6 +11,7 @@ mod export;
 mod folder;
 mod generate;
 mod input;
+mod outputs;
 mod place;
 mod progress;
 mod reproduce;
@@ -21,14 +22,14 @@ mod verify;
 mod weights;
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::error::{Error, Place};
+use crate::error::Error;
 use crate::files::write::write_file;
 
 /// The largest feasible batch of LLM requests at a wireless edge node, proven optimal.
@@ -147,25 +148,6 @@ fn finish(output: Option<&Path>, result: &str) -> Result<ExitCode> {
         None => print(result)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Refuses two outputs in one place: options and their files.
-fn check_apart(outputs: &[(&str, Option<&Path>)]) -> Result<(), Error> {
-    let given: Vec<(&str, PathBuf)> =
-        outputs.iter().filter_map(|&(option, path)| Some((option, same_place(path?)))).collect();
-    for (at, (option, path)) in given.iter().enumerate() {
-        if let Some((before, _)) = given[..at].iter().find(|(_, other)| other == path) {
-            return Err(Place::file(*option).error(format!("it is the file of {before}"), "give two files"));
-        }
-    }
-    Ok(())
-}
-
-/// A path in a form that two spellings of one place share: its folder resolved, or all of it where it exists.
-fn same_place(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let resolved = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
-    path.canonicalize().ok().or_else(resolved).unwrap_or_else(|| path.to_path_buf())
 }
 
 fn stdout_error(source: io::Error) -> Error {

@@ -1,21 +1,22 @@
 //! Problem files: TOML, every key known, every error with its line.
 //!
 //! One model: `[request]`, `[quality]` and `[[layer]]` at the top. Several: a `[[model]]` for each, with the keys of
-//! `[request]` and `[quality]` and its own `[[model.layer]]`. Servers, links and `[bits]` are shared.
+//! `[request]` and `[quality]` and its own `[[model.layer]]`. Servers, links and `[bits]` are shared. The layers of one
+//! model may come from a file of their own, with `[[layer]]` and the `note` of `[quality]` only.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::curve::{Curve, Fault};
 use super::problem::{Layer, Link, Model, Problem, Server, Width};
 use crate::error::{Error, Place, Result, quote};
 use crate::files::read::read_text;
+use crate::files::table::{self, File, Origin, Shape, Table};
 use crate::limits::{self, MAX_WIDTH};
-use crate::scenario::table::{File, Origin, Shape, Table, line_of};
 
 /// The largest problem file, bytes.
 pub(crate) const MAX_FILE: u64 = 64 << 20;
@@ -30,6 +31,13 @@ const fn table(name: &'static str, keys: &'static [&'static str]) -> Shape {
     Shape { name, many: false, keys, tables: &[] }
 }
 
+const LAYER: Shape = Shape {
+    name: "layer",
+    many: true,
+    keys: &["name", "parameters", "flops_per_token", "activation_bytes", "kv_bytes_per_token"],
+    tables: &["weight_error"],
+};
+
 /// Every table and its keys.
 const TABLES: [Shape; 8] = [
     table("request", &["prompt_tokens", "output_tokens", "held_requests"]),
@@ -42,12 +50,7 @@ const TABLES: [Shape; 8] = [
         tables: &[],
     },
     Shape { name: "link", many: true, keys: &["from", "to", "bandwidth_bytes_per_s", "latency_s"], tables: &[] },
-    Shape {
-        name: "layer",
-        many: true,
-        keys: &["name", "parameters", "flops_per_token", "activation_bytes", "kv_bytes_per_token"],
-        tables: &["weight_error"],
-    },
+    LAYER,
     // Its layers are checked where they are read.
     Shape {
         name: "model",
@@ -57,6 +60,18 @@ const TABLES: [Shape; 8] = [
     },
     table("weight_error", &WIDTHS),
 ];
+
+/// The tables of a file with nothing but layers, which `dftsp weights` writes.
+const LAYER_TABLES: [Shape; 3] = [table("quality", &["note"]), LAYER, table("weight_error", &WIDTHS)];
+
+/// A file's text, and its name in messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'t> {
+    /// As the user gave it.
+    pub name: &'t str,
+    /// All of it.
+    pub text: &'t str,
+}
 
 /// Reads a problem file.
 ///
@@ -71,17 +86,27 @@ pub fn read_path(path: &Path) -> Result<Problem> {
 /// # Errors
 /// Anything wrong, with its line and key.
 pub fn parse(text: &str, name: &str) -> Result<Problem> {
-    let root = DeTable::parse(text).map_err(|e| {
-        let line = line_of(text, e.span().map_or(0, |span| span.start));
-        let what = e.message().lines().next().unwrap_or("not valid TOML").to_string();
-        Place::line(name, line).error(what, "write TOML: [table] lines and key = value lines")
-    })?;
-    let root = root.into_inner();
-    let file = File { origin: Origin { text, name, overrides: &[] }, root: &root };
-    file.check_keys(&TABLES)?;
-    if let Some(stray) = root.get("weight_error") {
-        let place = file.origin.place(stray.span(), "weight_error");
-        return Err(place.error("unknown table", "weight_error is a key of [[layer]]"));
+    parse_with(Text { name, text }, None)
+}
+
+/// [`parse`], with the layers from a file of their own, if there is one; the problem then has none.
+///
+/// # Errors
+/// Anything wrong in either, with its line and key; layers in both, or several models.
+pub fn parse_with(problem: Text<'_>, layers: Option<Text<'_>>) -> Result<Problem> {
+    let root = table::parse(problem.text, problem.name)?;
+    let file = File { origin: Origin::new(problem.text, problem.name), root: &root };
+    check_keys(&file, &TABLES)?;
+    let own = layers.map(|layers| table::parse(layers.text, layers.name)).transpose()?;
+    let own = layers.zip(own.as_ref()).map(|(l, root)| File { origin: Origin::new(l.text, l.name), root });
+    if let Some(own) = &own {
+        check_keys(own, &LAYER_TABLES)?;
+        for (key, why) in [("layer", "there are layers here too"), ("model", "layers of a file belong to one model")] {
+            if let Some(value) = root.get(key) {
+                let remedy = format!("leave them out, or do without {}", own.origin.name);
+                return Err(file.origin.place(value.span(), key).error(why, remedy));
+            }
+        }
     }
     let tables = file.many("server")?;
     let servers: Vec<Server> = tables.iter().map(server).collect::<Result<_>>()?;
@@ -100,27 +125,42 @@ pub fn parse(text: &str, name: &str) -> Result<Problem> {
         }
     }
     let mut note = None;
-    if let Some(quality) = file.optional("quality")? {
-        note = quality.string("note", "say where the weight errors come from")?.map(str::to_string);
+    // That of the layers, whose errors it is about, before that of the problem.
+    for file in [Some(&file), own.as_ref()].into_iter().flatten() {
+        let Some(quality) = file.optional("quality")? else { continue };
+        note = quality.string("note", "say where the weight errors come from")?.map(str::to_string).or(note);
     }
-    let problem = Problem { models: models(&file)?, servers, links, time_factors, note };
+    let models = models(&file, own.as_ref().unwrap_or(&file))?;
+    let found = Problem { models, servers, links, time_factors, note };
     // What no single key shows: names given twice, and how many there are.
-    problem.check().map_err(|e| file.locate(e, "problem"))?;
-    Ok(problem)
+    found.check().map_err(|e| locate(problem, layers, e))?;
+    Ok(found)
 }
 
-/// An error about "problem" as a whole at its line in the text of the file called `name`, which has been parsed before.
-pub fn locate(text: &str, name: &str, error: Error) -> Error {
-    match DeTable::parse(text) {
-        Ok(root) => {
-            let root = root.into_inner();
-            File { origin: Origin { text, name, overrides: &[] }, root: &root }.locate(error, "problem")
-        }
+/// An error about "problem" as a whole at its line in the file that it is about, which has been parsed before.
+pub fn locate(problem: Text<'_>, layers: Option<Text<'_>>, error: Error) -> Error {
+    let is_of_layers = matches!(&error, Error::Input { place, .. }
+        if place.field.as_ref().is_some_and(|field| field.split('.').next() == Some("layer")));
+    let Text { name, text } = layers.filter(|_| is_of_layers).unwrap_or(problem);
+    match table::parse(text, name) {
+        Ok(root) => File { origin: Origin::new(text, name), root: &root }.locate(error, "problem"),
         Err(_) => error,
     }
 }
 
-fn models(file: &File<'_>) -> Result<Vec<Model>> {
+fn check_keys(file: &File<'_>, shapes: &[Shape]) -> Result<()> {
+    file.check_keys(shapes)?;
+    match file.root.get("weight_error") {
+        Some(stray) => {
+            let place = file.origin.place(stray.span(), "weight_error");
+            Err(place.error("unknown table", "weight_error is a key of [[layer]]"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The models of a file; of one without `[[model]]`, the layers of another file, or its own.
+fn models(file: &File<'_>, layers: &File<'_>) -> Result<Vec<Model>> {
     let several = file.many("model")?;
     if several.is_empty() {
         let missing = |name: &str, keys: &str| {
@@ -129,7 +169,7 @@ fn models(file: &File<'_>) -> Result<Vec<Model>> {
         };
         let request = file.optional("request")?.ok_or_else(|| missing("request", "prompt_tokens and output_tokens"))?;
         let quality = file.optional("quality")?.ok_or_else(|| missing("quality", "budget"))?;
-        let layers = file.many("layer")?;
+        let layers = layers.many("layer")?;
         return Ok(vec![model(file, String::new(), &request, (&quality, "quality"), &layers)?]);
     }
     for name in ["request", "layer"] {
@@ -145,9 +185,8 @@ fn one_of_several(file: &File<'_>, at: usize, t: &Table<'_>) -> Result<Model> {
     let remedy = "give a name for reports";
     let name = t.string("name", remedy)?.ok_or_else(|| t.missing("name", remedy))?;
     let layers = t.many("layer")?;
-    let shapes = TABLES;
     for (l, value) in t.items("layer").into_iter().enumerate() {
-        file.check_table(&format!("model.{at}.layer.{l}"), &shapes[5], value, &shapes)?;
+        file.check_table(&format!("model.{at}.layer.{l}"), &LAYER, value, &TABLES)?;
     }
     model(file, name.to_string(), t, (t, &format!("model.{at}")), &layers)
 }
@@ -424,6 +463,12 @@ weight_error = { \"4\" = 0.03, \"16\" = 0.0 }
             ("latency_s = 0.002", "latency_s = inf", "p, line 21, link.0.latency_s: inf is infinite"),
             ("12_600_000", "\"x\"", "p, line 24, layer.0.parameters: the text 'x' is not a number"),
             ("\"4\" = 0.03", "\"4\" = -0.03", "p, line 27, layer.0.weight_error.4: -0.03 is negative"),
+            (
+                "budget = 0.8",
+                "budget = 1e-300",
+                "p, line 5, quality.budget: 1e-300 is too small; give 0, or at least 1e-100",
+            ),
+            ("\"4\" = 0.03", "\"4\" = 5e-324", "p, line 27, layer.0.weight_error.4: 5e-324 is too small; give 0, or"),
             ("\"4\" = 0.03", "\"0\" = 0.03", "p, line 27, layer.0.weight_error.0: unknown key"),
             ("{ \"4\" = 0.03, \"16\" = 0.0 }", "{}", "p, line 27, layer.0.weight_error: no widths from 1 to 32 bits"),
             ("{ \"4\" = 0.03, \"16\" = 0.0 }", "3", "p, line 27, layer.0.weight_error: not a table"),
@@ -441,6 +486,39 @@ weight_error = { \"4\" = 0.03, \"16\" = 0.0 }
         let none = SMALL.split("[[layer]]").next().unwrap();
         let e = parse(none, "p").unwrap_err().to_string();
         assert!(e.starts_with("p, layer: there is none; give [[layer]] tables"), "{e}");
+    }
+
+    #[test]
+    fn layers_may_come_from_a_file_of_their_own() {
+        let (servers, layers) = SMALL.split_once("[[layer]]").unwrap();
+        let layers = format!("[quality]\nnote = \"measured\"\n[[layer]]{layers}");
+        let with = |servers: &str, layers: &str| {
+            parse_with(Text { name: "p", text: servers }, Some(Text { name: "l", text: layers }))
+        };
+        let whole = Problem { note: Some("measured".to_string()), ..parse(SMALL, "p").unwrap() };
+        assert_eq!(with(servers, &layers).unwrap(), whole);
+        let noted = servers.replacen("[quality]", "[quality]\nnote = \"guessed\"", 1);
+        assert_eq!(with(&noted, &layers).unwrap(), whole);
+        let model = format!("{servers}[[model]]\nname = \"m\"\n");
+        for (servers, layers, message) in [
+            (SMALL, &*layers, "p, line 22, layer: there are layers here too; leave them out, or do without l"),
+            (&*model, &layers, "p, line 22, model: layers of a file belong to one model"),
+            (servers, "", "l, layer: there is none; give [[layer]] tables"),
+            (servers, SMALL, "l, line 6, 'bits': unknown table; the tables are quality, layer"),
+            (servers, &layers.replace("note", "budget"), "l, line 2, quality.budget: unknown key"),
+            (servers, &layers.replace("12_600_000", "-1"), "l, line 5, layer.0.parameters: -1 is negative"),
+            (servers, &layers.replace("{ ", "{ \"33\" = 1, "), "l, line 8, layer.0.weight_error.33: unknown key"),
+            (
+                servers,
+                &layers.replace("{ \"4\" = 0.03, \"16\" = 0.0 }", "{}"),
+                "l, line 8, layer.0.weight_error: no widths",
+            ),
+            (servers, "layer", "l, line 1: "),
+            (&servers.replace("0.8", "-1"), &layers, "p, line 5, quality.budget: -1 is negative"),
+        ] {
+            let e = with(servers, layers).unwrap_err().to_string();
+            assert!(e.starts_with(message), "{e}");
+        }
     }
 
     #[test]

@@ -226,7 +226,11 @@ impl Model {
         }
         let unsolved = self.variables.minimise(self.objective);
         #[cfg(feature = "highs")]
-        let mut model = unsolved.using(good_lp::solvers::highs::highs);
+        let mut model = {
+            // By default it is content with a gap of 1e-4.
+            let model = unsolved.using(good_lp::solvers::highs::highs);
+            model.set_option("mip_rel_gap", 0.0).set_option("mip_abs_gap", 0.0)
+        };
         #[cfg(not(feature = "highs"))]
         let mut model = unsolved.using(good_lp::solvers::microlp::microlp);
         if let Some(time) = time {

@@ -177,8 +177,11 @@ impl Problem {
         for (at, s) in self.servers.iter().enumerate() {
             check(s.compute_flops, &limits::COMPUTE, format!("server.{at}.compute_flops"))?;
             check(s.memory_bytes, &limits::MEMORY, format!("server.{at}.memory_bytes"))?;
-            check(s.max_busy_s.unwrap_or(0.0), &limits::BUSY, format!("server.{at}.max_busy_s"))?;
-            check(s.max_sent_bytes.unwrap_or(0.0), &limits::SENT, format!("server.{at}.max_sent_bytes"))?;
+            let limit = |x: Option<f64>, range: &Range, key: &str| {
+                check_limit(x.unwrap_or(0.0), range, || place(format!("server.{at}.{key}")))
+            };
+            limit(s.max_busy_s, &limits::BUSY, "max_busy_s")?;
+            limit(s.max_sent_bytes, &limits::SENT, "max_sent_bytes")?;
             name(&s.name, || place(format!("server.{at}.name")))?;
             if let Some(before) = names.insert(s.name.as_str(), at) {
                 let problem = format!("{} is the name of server {} too", quote(s.name.as_bytes()), before + 1);
@@ -191,7 +194,19 @@ impl Problem {
         }
         count(self.models.len(), limits::MAX_CLASSES, "model", "models")?;
         count(self.len(), limits::MAX_LAYERS, &self.field(0, "layer"), "layers")?;
-        self.models.iter().enumerate().try_for_each(|(at, model)| self.check_model(at, model))
+        self.models.iter().enumerate().try_for_each(|(at, model)| self.check_model(at, model))?;
+        let servers = self.servers.len();
+        let seats = servers * self.layers().map(|(_, layer)| layer.widths.len()).sum::<usize>();
+        for (n, most, what) in [
+            (seats, limits::MAX_SEATS, "choices of a server and bits"),
+            (self.len() * servers * servers, limits::MAX_MOVES, "ways from a server to a server over all layers"),
+        ] {
+            if n > most {
+                let remedy = format!("give fewer layers, widths or servers: at most {most}");
+                return Err(place(self.field(0, "layer")).error(format!("{n} {what}"), remedy));
+            }
+        }
+        Ok(())
     }
 
     fn check_links(&self) -> Result<()> {
@@ -229,7 +244,7 @@ impl Problem {
         limits::TOKENS.check(model.prompt_tokens.into(), || place("request.prompt_tokens"))?;
         limits::TOKENS.check(model.output_tokens.into(), || place("request.output_tokens"))?;
         limits::HELD.check(model.held_requests.into(), || place("request.held_requests"))?;
-        limits::ERROR_BUDGET.check(model.budget, || place("quality.budget"))?;
+        check_limit(model.budget, &limits::ERROR_BUDGET, || place("quality.budget"))?;
         if model.layers.is_empty() {
             return Err(place("layer").error("there is none", "give [[layer]] tables, in execution order"));
         }
@@ -247,7 +262,7 @@ impl Problem {
                 return Err(key("weight_error").error("no widths from 1 to 32 bits, each once", remedy));
             }
             for w in &layer.widths {
-                limits::WEIGHT_ERROR.check(w.error, || key(&format!("weight_error.{}", w.bits)))?;
+                check_limit(w.error, &limits::WEIGHT_ERROR, || key(&format!("weight_error.{}", w.bits)))?;
             }
         }
         Ok(())
@@ -261,6 +276,16 @@ fn count(n: usize, most: usize, key: &str, what: &str) -> Result<()> {
         n if n > most => Err(place().error(format!("{n} {what}"), format!("give at most {most}"))),
         _ => Ok(()),
     }
+}
+
+/// A number that is measured in parts of a limit, or is one: 0, or large enough to be divided by.
+fn check_limit(x: f64, range: &Range, place: impl Fn() -> Place) -> Result<()> {
+    range.check(x, &place)?;
+    if x > 0.0 && x < limits::SMALLEST_PART {
+        let problem = format!("{x:e} is too small");
+        return Err(place().error(problem, format!("give 0, or at least {:e}", limits::SMALLEST_PART)));
+    }
+    Ok(())
 }
 
 fn name(name: &str, place: impl FnOnce() -> Place) -> Result<()> {

@@ -156,7 +156,6 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
     let per = |price: f64, limit: f64| if limit > 0.0 { price / (limit * (1.0 + TOLERANCE)) } else { 0.0 };
     let links = links(problem);
     let mut ways: Vec<Ways> = vec![Vec::new(); n];
-    let mut done = vec![0.0; n];
     for (m, model) in problem.models.iter().enumerate() {
         let (p, o) = (f64::from(model.prompt_tokens), f64::from(model.output_tokens));
         let held = f64::from(model.held_requests) * (p + o);
@@ -168,9 +167,11 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
             let mut next: Vec<Ways> = vec![Vec::new(); n];
             for j in 0..n {
                 let server = &problem.servers[j];
-                // The cheapest way to begin a run here.
-                let begin = if l == 0 {
-                    done.iter().copied().fold(f64::INFINITY, f64::min)
+                // The cheapest way to begin a run here. From model to model nothing crosses, and a run may go on.
+                let begin = if (m, l) == (0, 0) {
+                    0.0
+                } else if l == 0 {
+                    (0..n).filter(|&i| i != j).map(|i| cheapest(&ways[i])).fold(f64::INFINITY, f64::min)
                 } else {
                     let before = &model.layers[l - 1];
                     let bytes = (p + o - 1.0) * before.activation_bytes;
@@ -181,7 +182,6 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
                     };
                     (0..n).filter(|&i| i != j).filter_map(from).fold(f64::INFINITY, f64::min)
                 };
-                let stay: &[(f64, f64)] = if l == 0 { &[] } else { &ways[j] };
                 for width in &layer.widths {
                     let bytes = layer.parameters * f64::from(width.bits) / 8.0 + layer.kv_bytes_per_token * held;
                     let seconds =
@@ -197,7 +197,7 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
                         + busy
                         + per(c.memory[j], server.memory_bytes) * bytes
                         + per(c.quality[m], model.budget) * width.error;
-                    for &(memory, before) in stay.iter().chain([(0.0, begin)].iter()) {
+                    for &(memory, before) in ways[j].iter().chain([(0.0, begin)].iter()) {
                         if memory + bytes <= server.memory_bytes * (1.0 + 2.0 * TOLERANCE) && before.is_finite() {
                             next[j].push((memory + bytes, before + cost));
                         }
@@ -207,9 +207,8 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
             }
             ways = next;
         }
-        done = ways.iter().map(cheapest).collect();
     }
-    let least = done.iter().copied().fold(f64::INFINITY, f64::min);
+    let least = ways.iter().map(cheapest).fold(f64::INFINITY, f64::min);
     Ok(least - all().sum::<f64>())
 }
 

@@ -165,12 +165,21 @@ pub fn to_json(about: &About, layers: &Layers, settings: &Settings, errors: &Tab
     serde_json::to_string_pretty(&report).map_or_else(|_| String::new(), |text| text + "\n")
 }
 
-/// The `[[layer]]` blocks of a placement problem, to be joined with servers and links.
+/// The `[[layer]]` blocks of a placement problem, for `dftsp place --layers`; what is synthetic is noted.
 pub fn to_toml(about: &About, layers: &Layers, settings: &Settings, errors: &Table) -> String {
     let mut out = String::new();
     for line in about.lines(layers, settings) {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "# {line}");
+    }
+    let note = match (about.synthetic, about.synthetic_activations) {
+        (true, true) => Some("synthetic weights and activations"),
+        (true, false) => Some("synthetic weights"),
+        (false, true) => Some("synthetic activations"),
+        (false, false) => None,
+    };
+    if let Some(note) = note {
+        let _ = writeln!(out, "\n[quality]\nnote = \"{note}\"");
     }
     for (layer, row) in layers.layers.iter().zip(&errors.rows) {
         let error: Vec<String> =

@@ -6,21 +6,21 @@
 
 use std::path::Path;
 
-use toml::de::DeTable;
-
 use super::preset::{self, Value};
-use super::table::{File, Origin, Shape, Table, line_of};
 use super::{Assumption, Epoch, Model, Node, Padding, Quantization, Radio, Scenario, Service, overrides, traffic};
-use crate::error::{Place, Result, quote};
+use crate::error::{Result, quote};
 use crate::files::read::read_text;
+use crate::files::table::{self, File, Origin, Shape, Table};
 use crate::limits::{self, Range};
 use crate::workload::arrivals::Arrivals;
 use crate::workload::check_name;
 
 pub(crate) use super::overrides::canonical;
-pub use super::table::EMBEDDED;
-pub(crate) use super::table::quote_plainly;
 pub use super::write::to_toml;
+pub(crate) use crate::files::table::quote_plainly;
+
+/// The name of the scenario that is there without a file.
+pub const EMBEDDED: &str = "the embedded scenario";
 
 /// The largest scenario file, bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -125,13 +125,8 @@ pub fn parse(text: &str, name: &str, model: Option<Model>) -> Result<Scenario> {
 /// # Errors
 /// Anything wrong, with its line and key, or with "--set" and the key of the override.
 pub fn parse_with(text: &str, name: &str, model: Option<Model>, overrides: &[(String, String)]) -> Result<Scenario> {
-    let root = DeTable::parse(text).map_err(|e| {
-        let line = line_of(text, e.span().map_or(0, |span| span.start));
-        let what = e.message().lines().next().unwrap_or("not valid TOML").to_string();
-        Place::line(name, line).error(what, "write TOML: [table] lines and key = value lines")
-    })?;
-    let mut root = root.into_inner();
-    let origin = Origin { text, name, overrides };
+    let mut root = table::parse(text, name)?;
+    let origin = Origin { overrides, embedded: name == EMBEDDED, ..Origin::new(text, name) };
     overrides::apply(&mut root, &origin)?;
     let file = File { origin, root: &root };
     // Before anything is read: a misspelt key is more likely than a missing one.

@@ -12,8 +12,6 @@ pub mod model_config;
 mod overrides;
 pub mod preset;
 #[cfg(feature = "files")]
-pub(crate) mod table;
-#[cfg(feature = "files")]
 mod traffic;
 #[cfg(feature = "files")]
 mod write;

@@ -10,8 +10,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::table::{Origin, number_of};
 use crate::error::{Error, Place, Result};
+use crate::files::table::{Origin, number_of};
 
 /// The most parts of a key: `service.0.quantization.memory_factor` has four.
 const MAX_PARTS: usize = 5;

@@ -1,7 +1,7 @@
 //! The tables of a scenario file that say who asks for what, and when: `[synthesis]`, `[[qos]]`, `[arrivals]`.
 
-use super::table::{File, Table};
 use crate::error::{Result, quote};
+use crate::files::table::{File, Table};
 use crate::limits::{self, Range};
 use crate::workload::OutputLevels;
 use crate::workload::arrivals::{Arrivals, Process, TokenLengths};

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::support::{Folder, HEADER, SCENARIO, line_of, without_seconds};
 
-const PROBLEM: &str = "\
+pub const PROBLEM: &str = "\
 [request]
 prompt_tokens = 128
 output_tokens = 64
@@ -353,4 +353,73 @@ fn a_placement_that_was_written_verifies_and_a_changed_one_does_not() {
     folder.write("r.json", &out);
     let verified = folder.ok_text(&["place", "--verify", "r.json"]);
     assert!(verified.contains("searching again proved the rest"), "{verified}");
+}
+
+#[test]
+fn layers_may_come_from_a_file_of_their_own() {
+    let folder = folder();
+    let (servers, layers) = PROBLEM.split_once("[[layer]]").unwrap();
+    let layers = format!("[[layer]]{layers}");
+    folder.write("servers.toml", servers);
+    folder.write("layers.toml", &layers);
+    let apart = ["place", "--problem", "servers.toml", "--layers", "layers.toml"];
+    let out = folder.ok_text(&[&apart[..], &["--format", "json"]].concat());
+    assert_eq!(
+        without_seconds(&out),
+        without_seconds(&folder.ok_text(&["place", "--problem", "p.toml", "--format", "json"]))
+    );
+    assert!(folder.ok_text(&apart).starts_with("problem: servers.toml with layers.toml; 2 layers"));
+    let refused = folder.refused(&["place", "--problem", "p.toml", "--layers", "layers.toml"]);
+    let line = line_of(PROBLEM, "[[layer]]");
+    assert!(
+        refused.starts_with(&format!("p.toml, line {line}, layer: there are layers here too; leave them out")),
+        "{refused}"
+    );
+    assert!(folder.refused(&["place", "--layers", "layers.toml"]).contains("--problem"));
+    // What only shows in the whole is said of the file that it is in.
+    folder.write("layers.toml", layers.replacen("12_600_000", "126_000_000", 1));
+    let refused = folder.refused(&apart);
+    assert!(refused.starts_with("layers.toml, line 3, layer.0.parameters: decoder.0 fits nowhere"), "{refused}");
+    folder.write("layers.toml", &layers);
+    folder.write("servers.toml", servers.replacen("budget = 0.1", "budget = 0.001", 1));
+    let refused = folder.refused(&apart);
+    let line = line_of(servers, "budget");
+    assert!(refused.starts_with(&format!("servers.toml, line {line}, quality.budget: within the memory")), "{refused}");
+}
+
+#[test]
+fn plots_are_the_same_each_time_and_have_the_names() {
+    let folder = folder();
+    folder.write("q.toml", PROBLEM.replace("edge-a", "<a> & b"));
+    for problem in ["p.toml", "q.toml"] {
+        let draw = |name: &str| {
+            folder.ok(&["place", "--problem", problem, "--no-baselines", "--plot", name]);
+            folder.text(name)
+        };
+        let svg = draw("a.svg");
+        assert_eq!(svg, draw("b.svg"));
+        let first = if problem == "p.toml" { "edge-a" } else { "&lt;a&gt; &amp; b" };
+        for part in
+            ["<svg", "</svg>", "proven optimal", first, "edge-b", "decoder.0", "decoder.1", "4 bits", "13.4 of 30.0 MB"]
+        {
+            assert!(svg.contains(part), "{part}: {svg}");
+        }
+        assert!(!svg.contains("8 bits"));
+    }
+}
+
+#[test]
+fn outputs_share_no_file_and_appear_together() {
+    let folder = folder();
+    for (a, b, path) in
+        [("--output", "--plot", "./x"), ("--problem-output", "--plot", "x"), ("--output", "--problem-output", "x")]
+    {
+        let refused = folder.refused(&["place", a, "x", b, path]);
+        assert_eq!(refused, format!("{b}: it is the file of {a}; give two files"));
+    }
+    // Said before anything is computed, and nothing is left of the others.
+    let refused = folder.refused(&["place", "--output", "x", "--plot", "missing/y.svg"]);
+    assert!(refused.starts_with("missing/y.svg: cannot write: "), "{refused}");
+    folder.write("p.toml", PROBLEM.replacen("budget = 0.1", "budget = 0.001", 1));
+    folder.refused(&["place", "--problem", "p.toml", "--output", "x", "--plot", "y.svg"]);
 }

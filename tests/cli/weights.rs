@@ -114,6 +114,22 @@ fn synthetic_weights_say_so_everywhere_and_do_not_depend_on_threads() {
 }
 
 #[test]
+fn weights_are_placed_in_two_commands() {
+    let folder = with_model();
+    let (servers, _) = super::place::PROBLEM.split_once("[[layer]]").unwrap();
+    folder.write("servers.toml", servers.replace("budget = 0.1", "budget = 10"));
+    for (calibration, note) in [(&[][..], None), (&["--calibration", "synthetic"], Some("synthetic activations"))] {
+        let weights = ["weights", "--model", ".", "--no-cache", "--format", "toml", "--output", "layers.toml"];
+        assert!(folder.ok(&[&weights, calibration].concat()).is_empty());
+        let place = ["place", "--problem", "servers.toml", "--layers", "layers.toml", "--format", "json"];
+        let out: serde_json::Value = serde_json::from_str(&folder.ok_text(&place)).unwrap();
+        assert_eq!((out["status"].as_str(), out["weight_errors"].as_str()), (Some("optimal"), note));
+        let names: Vec<_> = out["layers"].as_array().unwrap().iter().map(|l| l["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["embedding", "decoder.0", "decoder.1", "head"]);
+    }
+}
+
+#[test]
 fn wrong_options_are_refused() {
     let folder = with_model();
     for (options, message) in [

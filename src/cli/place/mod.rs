@@ -3,30 +3,30 @@
 mod bridge;
 mod check;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::ValueEnum;
 
 use bridge::BridgeArgs;
 
 use super::Format;
+use super::outputs::Outputs;
 use super::solve::time_limit;
 use crate::error::{Error, Place, quote};
 use crate::files::read::read_text;
-use crate::files::write::Output;
 use crate::limits::{self, MAX_WIDTH};
 use crate::placement::baseline::{self, Baseline};
 use crate::placement::budgets::{Unplaced, problem_of};
 use crate::placement::delay::Communication;
+use crate::placement::file::{self, Text};
 use crate::placement::generate::{self, Spec};
 use crate::placement::ilp::{self, Answer};
 use crate::placement::solve::{Certificate, Outcome, Solution, Work, solve};
-use crate::placement::{Problem, file, infeasible};
-use crate::report::placement::{Bound, Change, Report, json, mean_bits, text};
+use crate::placement::{Problem, infeasible};
+use crate::report::placement::{Bound, Change, Report, json, mean_bits, plot, text};
 use crate::search::Limits;
 
 /// How communication is charged.
@@ -44,6 +44,9 @@ pub(super) struct Args {
     /// Servers, links and layers (TOML). Without it, OPT-350m on five servers with synthetic weight errors.
     #[arg(long, value_name = "FILE")]
     problem: Option<PathBuf>,
+    /// The layers (`[[layer]]`, as `dftsp weights --format toml` prints them), where the problem has none.
+    #[arg(long, value_name = "FILE", requires = "problem")]
+    layers: Option<PathBuf>,
     /// exact: proven optimal. ilp: a general solver. one-server, even-split, greedy, uniform-N (N bits for every layer),
     /// placement-alone (16 bits), quantization-alone (the even split's placement): without joint optimisation.
     #[arg(long, value_name = "NAME", default_value = "exact")]
@@ -65,7 +68,7 @@ pub(super) struct Args {
     sensitivity: bool,
     /// Check a placement of the same problem, a file that --format json wrote, instead of making one: every limit, the
     /// delay, and the bound. What its prices do not prove is searched again, within the time limit.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "problem_output", "sensitivity", "budgets", "emit_scenario"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "problem_output", "plot", "sensitivity", "budgets", "emit_scenario"])]
     verify: Option<PathBuf>,
     /// Leave out what the placement is compared with.
     #[arg(long)]
@@ -76,6 +79,9 @@ pub(super) struct Args {
     /// Write the problem that is solved, with every key, to a file.
     #[arg(long, value_name = "FILE")]
     problem_output: Option<PathBuf>,
+    /// Draw the placement: layers by server and bits, crossings of links, memories (SVG).
+    #[arg(long, value_name = "FILE", conflicts_with = "budgets")]
+    plot: Option<PathBuf>,
     /// Requests of each model for whose KV caches the servers have room at once, in place of the problem's held_requests
     /// (which is 1 if not given): what batches of a node of --emit-scenario or --budgets need.
     #[arg(long, value_name = "N")]
@@ -95,26 +101,37 @@ enum Method {
 struct Source {
     name: String,
     text: String,
+    /// The file of the layers, if they have one of their own.
+    layers: Option<(String, String)>,
+}
+
+impl Source {
+    fn texts(&self) -> (Text<'_>, Option<Text<'_>>) {
+        let layers = self.layers.as_ref().map(|(name, text)| Text { name, text });
+        (Text { name: &self.name, text: &self.text }, layers)
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let outputs = [
-        ("--output", args.output.as_deref()),
-        ("--problem-output", args.problem_output.as_deref()),
-        ("--emit-scenario", args.bridge.emitted()),
-    ];
-    super::check_apart(&outputs)?;
     let limits = time_limit(args.time_limit)?;
     let method = method(&args.solver)?;
     let communication = match args.communication {
         CommunicationName::Chain => Communication::Chain,
         CommunicationName::Paper => Communication::Paper,
     };
+    let mut files = Outputs::open(&[
+        ("--output", args.output.as_deref()),
+        ("--problem-output", args.problem_output.as_deref()),
+        ("--plot", args.plot.as_deref()),
+        ("--emit-scenario", args.bridge.emitted()),
+    ])?;
     let (mut problem, source) = match &args.problem {
         Some(path) => {
-            let name = path.display().to_string();
-            let text = read_text(path, file::MAX_FILE)?;
-            (file::parse(&text, &name)?, Some(Source { name, text }))
+            let read = |path: &PathBuf| read_text(path, file::MAX_FILE).map(|text| (path.display().to_string(), text));
+            let (name, text) = read(path)?;
+            let source = Source { name, text, layers: args.layers.as_ref().map(read).transpose()? };
+            let (text, layers) = source.texts();
+            (file::parse_with(text, layers)?, Some(source))
         }
         None => (generate::problem(&Spec::opt_350m(1)), None),
     };
@@ -147,7 +164,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(sweep) = sweep {
         let one = |problem: &Problem| args.one(problem, method, communication, &limits, place);
         let result = sweep.run(named, &pool, one, args.format).map_err(|e| locate(e, source.as_ref()))?;
-        return args.write(&problem, None, &result);
+        files.write("--problem-output", || file::to_toml(&problem))?;
+        return args.finish(files, result);
     }
     if let Some(base) = &base {
         base.check(&problem).map_err(|e| locate(e, source.as_ref()))?;
@@ -193,12 +211,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if args.sensitivity {
         report.sensitivity = sensitivity(&problem, place);
     }
+    files.write("--problem-output", || file::to_toml(&problem))?;
+    if args.plot.is_some() {
+        let svg = plot::to_svg(&report).map_err(|e| anyhow!("cannot draw: {e}"))?;
+        files.write("--plot", || svg)?;
+    }
     let result = match args.format {
         Format::Text => text::to_text(&report),
         Format::Json => json::to_json(&report),
     };
-    let emitted = node.as_ref().map(|node| bridge::to_toml(&named, node));
-    args.write(&problem, emitted.as_deref(), &result)
+    if let Some(node) = &node {
+        files.write("--emit-scenario", || bridge::to_toml(&named, node))?;
+    }
+    args.finish(files, result)
 }
 
 impl Args {
@@ -237,31 +262,23 @@ impl Args {
         }
     }
 
-    /// Writes all that is to be written, or nothing.
-    fn write(&self, problem: &Problem, emitted: Option<&str>, result: &str) -> Result<ExitCode> {
-        let problem = self.problem_output.as_ref().map(|_| file::to_toml(problem));
-        let files = [
-            (self.problem_output.as_deref(), problem.as_deref()),
-            (self.bridge.emitted(), emitted),
-            (self.output.as_deref(), Some(result)),
-        ];
-        let mut outputs = Vec::new();
-        for (path, text) in files.into_iter().filter_map(|(path, text)| path.zip(text)) {
-            let mut output = Output::create(path)?;
-            output.write_all(text.as_bytes()).map_err(|e| output.write_error(e))?;
-            outputs.push(output);
+    /// The result last, and all files at once.
+    fn finish(&self, mut files: Outputs, result: String) -> Result<ExitCode> {
+        match self.output {
+            Some(_) => files.write("--output", || result)?,
+            None => super::print(&result)?,
         }
-        outputs.into_iter().try_for_each(Output::commit)?;
-        if self.output.is_none() {
-            super::print(result)?;
-        }
+        files.commit()?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 fn about(args: &Args, problem: &Problem) -> String {
     let from = match &args.problem {
-        Some(path) => path.display().to_string(),
+        Some(path) => {
+            let layers = args.layers.as_ref().map_or_else(String::new, |l| format!(" with {}", l.display()));
+            format!("{}{layers}", path.display())
+        }
         None => "embedded, OPT-350m on five servers".to_string(),
     };
     let models = match problem.models.len() {
@@ -308,7 +325,10 @@ fn as_outcome(placed: baseline::Placed) -> Outcome {
 /// Names the file and the line in an error about the problem as a whole.
 fn locate(error: Error, source: Option<&Source>) -> Error {
     match source {
-        Some(source) => file::locate(&source.text, &source.name, error),
+        Some(source) => {
+            let (text, layers) = source.texts();
+            file::locate(text, layers, error)
+        }
         None => error,
     }
 }

@@ -1,9 +1,12 @@
-//! Placements, for people ([`text`]) and for programs (`json`); requests served against the quality budget (`budgets`).
+//! Placements, for people ([`text`], and `plot` as SVG) and for programs (`json`); requests served against the quality
+//! budget (`budgets`).
 
 #[cfg(all(feature = "simulation", feature = "files"))]
 pub mod budgets;
 #[cfg(feature = "files")]
 pub mod json;
+#[cfg(feature = "plots")]
+pub mod plot;
 pub mod text;
 
 use std::ops::Range;
@@ -13,6 +16,7 @@ use crate::placement::bridge::Node;
 use crate::placement::delay::Communication;
 use crate::placement::solve::{Certificate, OPTIMALITY, Solution, Status, Work};
 use crate::placement::{Problem, Seat};
+use crate::report::number::significant;
 
 /// A placement and what stands beside it.
 #[derive(Debug, Clone)]
@@ -84,6 +88,19 @@ impl Report<'_> {
         if self.bound == Bound::Rule { Status::Feasible } else { self.solution.status() }
     }
 
+    /// How good it is, and how that is known.
+    fn verdict(&self) -> String {
+        match (self.bound, self.status()) {
+            (Bound::Proven, Status::Optimal) => "proven optimal".to_string(),
+            (Bound::Proven, Status::Feasible) => {
+                let gap = significant(100.0 * self.solution.gap(), 3);
+                format!("feasible; none is faster than {} (gap {gap} %)", seconds(self.solution.bound_s))
+            }
+            (Bound::Claimed, Status::Optimal) => "optimal, says the general solver".to_string(),
+            _ => "feasible".to_string(),
+        }
+    }
+
     /// Model of each layer.
     fn models(&self) -> Vec<usize> {
         let models = self.problem.models.iter().enumerate();
@@ -100,6 +117,20 @@ impl Report<'_> {
             }
         }
         runs
+    }
+}
+
+fn seconds(s: f64) -> String {
+    format!("{} s", significant(s, 4))
+}
+
+/// The unit in which people give so many bytes.
+fn unit_of(bytes: f64) -> (f64, &'static str) {
+    match bytes {
+        x if x >= 1e12 => (1e12, "TB"),
+        x if x >= 1e9 => (1e9, "GB"),
+        x if x >= 1e6 => (1e6, "MB"),
+        _ => (1e3, "kB"),
     }
 }
 

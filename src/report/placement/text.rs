@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Bound, Report, mean_bits, proven};
-use crate::placement::solve::Status;
+use super::{Bound, Report, mean_bits, proven, seconds, unit_of};
 use crate::report::number::{grouped, milliseconds, significant};
 use crate::report::table;
 
@@ -15,17 +14,9 @@ pub fn to_text(report: &Report<'_>) -> String {
     out
 }
 
-fn seconds(s: f64) -> String {
-    format!("{} s", significant(s, 4))
-}
-
 /// Bytes for people.
 fn bytes(x: f64) -> String {
-    let (unit, name) = match x {
-        x if x >= 1e9 => (1e9, "GB"),
-        x if x >= 1e6 => (1e6, "MB"),
-        _ => (1e3, "kB"),
-    };
+    let (unit, name) = unit_of(x);
     format!("{:.1} {name}", x / unit)
 }
 
@@ -36,15 +27,8 @@ fn write(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
         writeln!(out, "weight errors: {note}")?;
     }
     let used = s.usage.memory_bytes.iter().zip(0..).filter(|(_, i)| s.seats.iter().any(|x| x.server == *i)).count();
-    let (delay, bound) = (s.usage.delay_s, s.bound_s);
-    let how = match (r.bound, r.status()) {
-        (Bound::Proven, Status::Optimal) => "proven optimal".to_string(),
-        (Bound::Proven, Status::Feasible) => {
-            format!("feasible; none is faster than {} (gap {} %)", seconds(bound), significant(100.0 * s.gap(), 3))
-        }
-        (Bound::Claimed, Status::Optimal) => "optimal, says the general solver".to_string(),
-        _ => "feasible".to_string(),
-    };
+    let delay = s.usage.delay_s;
+    let how = r.verdict();
     let n = p.servers.len();
     writeln!(out, "placed {} layers on {used} of {n} servers: {how}", s.seats.len())?;
     if s.work.stopped {

@@ -4,45 +4,45 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::FontTransform;
 use plotters::style::text_anchor::Pos;
-pub(super) use plotters::style::text_anchor::{HPos, VPos};
+pub(in crate::report) use plotters::style::text_anchor::{HPos, VPos};
 
 use super::Result;
 
-pub(super) type Colour = RGBColor;
+pub(in crate::report) type Colour = RGBColor;
 
 /// Pixels from the left and from above. Fractions are kept until something is drawn.
-pub(super) type Point = (f64, f64);
+pub(in crate::report) type Point = (f64, f64);
 
 const FONT: &str = "sans-serif";
 
 /// A picture under construction.
-pub(super) struct Canvas<'a> {
+pub(in crate::report) struct Canvas<'a> {
     root: DrawingArea<SVGBackend<'a>, Shift>,
 }
 
 /// How a text is written.
 #[derive(Clone, Copy)]
-pub(super) struct Lettering {
-    pub(super) size: i32,
-    pub(super) colour: Colour,
+pub(in crate::report) struct Lettering {
+    pub(in crate::report) size: i32,
+    pub(in crate::report) colour: Colour,
     /// Which of its points the given place is.
-    pub(super) anchor: (HPos, VPos),
+    pub(in crate::report) anchor: (HPos, VPos),
     /// From below to above.
-    pub(super) upwards: bool,
+    pub(in crate::report) upwards: bool,
 }
 
 impl<'a> Canvas<'a> {
-    pub(super) fn new(svg: &'a mut String, size: (i32, i32)) -> Result<Canvas<'a>> {
+    pub(in crate::report) fn new(svg: &'a mut String, size: (i32, i32)) -> Result<Canvas<'a>> {
         let root = SVGBackend::with_string(svg, (size.0 as u32, size.1 as u32)).into_drawing_area();
         root.fill(&WHITE)?;
         Ok(Canvas { root })
     }
 
-    pub(super) fn finish(self) -> Result<()> {
+    pub(in crate::report) fn finish(self) -> Result<()> {
         Ok(self.root.present()?)
     }
 
-    pub(super) fn text(&self, text: &str, at: (i32, i32), how: Lettering) -> Result<()> {
+    pub(in crate::report) fn text(&self, text: &str, at: (i32, i32), how: Lettering) -> Result<()> {
         let turn = if how.upwards { FontTransform::Rotate270 } else { FontTransform::None };
         let style = TextStyle::from((FONT, how.size).into_font().transform(turn));
         let style = style.color(&how.colour).pos(Pos::new(how.anchor.0, how.anchor.1));
@@ -50,7 +50,7 @@ impl<'a> Canvas<'a> {
     }
 
     /// A line through all points, in dashes and gaps of these lengths if there are any.
-    pub(super) fn line(&self, points: &[Point], colour: Colour, width: u32, dashes: &[f64]) -> Result<()> {
+    pub(in crate::report) fn line(&self, points: &[Point], colour: Colour, width: u32, dashes: &[f64]) -> Result<()> {
         let pieces = if dashes.is_empty() { vec![points.to_vec()] } else { dashed(points, dashes) };
         for piece in pieces {
             let mut piece = pixels(&piece);
@@ -64,7 +64,7 @@ impl<'a> Canvas<'a> {
         Ok(())
     }
 
-    pub(super) fn area(&self, corners: &[Point], colour: Colour, opacity: f64) -> Result<()> {
+    pub(in crate::report) fn area(&self, corners: &[Point], colour: Colour, opacity: f64) -> Result<()> {
         let corners = pixels(corners);
         if corners.len() > 2 {
             self.root.draw(&Polygon::new(corners, colour.mix(opacity).filled()))?;
@@ -72,7 +72,7 @@ impl<'a> Canvas<'a> {
         Ok(())
     }
 
-    pub(super) fn circle(&self, at: Point, radius: i32, colour: Colour) -> Result<()> {
+    pub(in crate::report) fn circle(&self, at: Point, radius: i32, colour: Colour) -> Result<()> {
         Ok(self.root.draw(&Circle::new(pixel(at), radius, colour.filled()))?)
     }
 }

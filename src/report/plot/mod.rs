@@ -4,14 +4,14 @@
 //! written over another: long ones are broken, and what is below moves down.
 
 mod bars;
-mod canvas;
+pub(in crate::report) mod canvas;
 mod clip;
 mod frame;
 mod legend;
 mod lines;
 mod look;
 mod scale;
-mod text;
+pub(in crate::report) mod text;
 
 use canvas::{Canvas, Colour, HPos, Lettering, VPos};
 use frame::{Frame, HEIGHT, Labels};
@@ -123,15 +123,15 @@ const PANEL: i32 = 470;
 /// Right of a frame: half of the last tick's label.
 const RIGHT: i32 = 26;
 /// Of the caption and the legend.
-const SMALL: i32 = 13;
-const LINE: i32 = 18;
-const TITLE: i32 = 20;
-const TITLE_LINE: i32 = 26;
-const MARGIN: i32 = 12;
-const INK: Colour = plotters::style::RGBColor(30, 30, 30);
-const GREY: Colour = plotters::style::RGBColor(80, 80, 80);
+pub(in crate::report) const SMALL: i32 = 13;
+pub(in crate::report) const LINE: i32 = 18;
+pub(in crate::report) const TITLE: i32 = 20;
+pub(in crate::report) const TITLE_LINE: i32 = 26;
+pub(in crate::report) const MARGIN: i32 = 12;
+pub(in crate::report) const INK: Colour = plotters::style::RGBColor(30, 30, 30);
+pub(in crate::report) const GREY: Colour = plotters::style::RGBColor(80, 80, 80);
 
-fn lettering(size: i32, colour: Colour, anchor: (HPos, VPos)) -> Lettering {
+pub(in crate::report) fn lettering(size: i32, colour: Colour, anchor: (HPos, VPos)) -> Lettering {
     Lettering { size, colour, anchor, upwards: false }
 }
 
@@ -315,4 +315,4 @@ impl Prepared<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::report) mod tests;

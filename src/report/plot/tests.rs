@@ -172,22 +172,40 @@ fn texts_stay_in_the_picture() {
     plot.panels[0].series[0].label.clone_from(&long);
     plot.panels[1].bars = Some(bars(&["name", "a long name", &long], 2, false));
     let svg = plot.to_svg().unwrap();
+    for (text, [left, top, right, bottom], [width, height]) in boxes(&svg) {
+        let upwards = bottom - top > right - left;
+        let (from, to, end) = if upwards { (top, bottom, height) } else { (left, right, width) };
+        assert!(from >= 0.0 && to <= end, "{text}: {from} to {to} of {end}");
+    }
+}
+
+/// Every text of a picture with its left, top, right and bottom, and the size of the picture.
+pub(in crate::report) fn boxes(svg: &str) -> Vec<(&str, [f64; 4], [f64; 2])> {
     let attribute = |text: &str, name: &str| -> f64 {
         text.split(&format!(" {name}=\"")).nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
     };
-    let (width, height) = (attribute(&svg, "width"), attribute(&svg, "height"));
-    for element in svg.split("<text").skip(1) {
-        let size = (attribute(element, "font-size") * 1.24).round() as i32;
+    let size = ["width", "height"].map(|name| attribute(svg, name));
+    let of = |element| {
+        let em = attribute(element, "font-size");
         let text = element.split_once(">\n").unwrap().1.split_once("\n</text>").unwrap().0;
-        let (x, y, long) = (attribute(element, "x"), attribute(element, "y"), f64::from(text::width_of(text, size)));
+        let plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+        let long = f64::from(text::width_of(&plain, (em * 1.24).round() as i32));
+        let (x, y) = (attribute(element, "x"), attribute(element, "y"));
         let before = match () {
             () if element.contains("\"middle\"") => long / 2.0,
             () if element.contains("\"end\"") => long,
             () => 0.0,
         };
-        let (from, to) =
-            if element.contains("rotate") { (y + before - long, y + before) } else { (x - before, x - before + long) };
-        let end = if element.contains("rotate") { height } else { width };
-        assert!(from >= 0.0 && to <= end, "{text}: {from} to {to} of {end}");
-    }
+        let above = match () {
+            () if element.contains("dy=\"0.76em\"") => 0.0,
+            () if element.contains("dy=\"0.5ex\"") => em / 2.0,
+            () => em,
+        };
+        if element.contains("rotate") {
+            (text, [x - above, y + before - long, x - above + em, y + before], size)
+        } else {
+            (text, [x - before, y - above, x - before + long, y - above + em], size)
+        }
+    };
+    svg.split("<text").skip(1).map(of).collect()
 }

@@ -2,7 +2,7 @@
 //! fits in it fits in others.
 
 /// About what a text is wide, in pixels.
-pub(super) fn width_of(text: &str, size: i32) -> i32 {
+pub(in crate::report) fn width_of(text: &str, size: i32) -> i32 {
     // The drawing library writes a text of size 12.4 with 10 pixels to the em.
     let em = f64::from(size) / 1.24;
     (text.chars().map(ems).sum::<f64>() * em).ceil() as i32
@@ -23,7 +23,7 @@ fn ems(c: char) -> f64 {
 }
 
 /// A text as lines of at most so many pixels, broken at spaces, and within a word where the word alone is wider.
-pub(super) fn broken(text: &str, width: i32, size: i32) -> Vec<String> {
+pub(in crate::report) fn broken(text: &str, width: i32, size: i32) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         for (at, part) in pieces(word, width, size).into_iter().enumerate() {
@@ -57,12 +57,12 @@ fn pieces(word: &str, width: i32, size: i32) -> Vec<String> {
 }
 
 /// Lines of a text, none for an empty one.
-pub(super) fn lines(text: &str, width: i32, size: i32) -> Vec<String> {
+pub(in crate::report) fn lines(text: &str, width: i32, size: i32) -> Vec<String> {
     if text.trim().is_empty() { Vec::new() } else { broken(text, width, size) }
 }
 
 /// The width of the widest.
-pub(super) fn widest<'t>(texts: impl IntoIterator<Item = &'t String>, size: i32) -> i32 {
+pub(in crate::report) fn widest<'t>(texts: impl IntoIterator<Item = &'t String>, size: i32) -> i32 {
     texts.into_iter().map(|text| width_of(text, size)).max().unwrap_or(0)
 }
 

@@ -1,4 +1,5 @@
-//! Typed access to the tables of a TOML file: ranges, lines in every error, and no key left unread.
+//! Typed access to the tables of a TOML file: ranges, lines in every error, and no key left unread. Scenarios and
+//! placement problems are read with it.
 
 use std::ops::Range;
 
@@ -8,12 +9,22 @@ use toml::de::{DeTable, DeValue};
 use crate::error::{Error, Place, Result, quote};
 use crate::limits;
 
-pub(crate) fn line_of(text: &str, offset: usize) -> u64 {
-    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count() as u64
+/// The tables of a text called `name` in messages.
+///
+/// # Errors
+/// What is not TOML, with its line.
+pub(crate) fn parse<'t>(text: &'t str, name: &str) -> Result<DeTable<'t>> {
+    let root = DeTable::parse(text).map_err(|e| {
+        let line = line_of(text, e.span().map_or(0, |span| span.start));
+        let what = e.message().lines().next().unwrap_or("not valid TOML").to_string();
+        Place::line(name, line).error(what, "write TOML: [table] lines and key = value lines")
+    })?;
+    Ok(root.into_inner())
 }
 
-/// The name of the scenario that is there without a file.
-pub const EMBEDDED: &str = "the embedded scenario";
+fn line_of(text: &str, offset: usize) -> u64 {
+    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count() as u64
+}
 
 /// Where a value stands: in the text of a file, or in an override.
 #[derive(Clone, Copy)]
@@ -22,9 +33,16 @@ pub(crate) struct Origin<'t> {
     pub(crate) name: &'t str,
     /// Key and value. Values of override i have the span that begins i + 1 bytes after the end of the text.
     pub(crate) overrides: &'t [(String, String)],
+    /// Whether nobody has seen its lines, as nothing is wrong with them: what is wrong was overridden.
+    pub(crate) embedded: bool,
 }
 
-impl Origin<'_> {
+impl<'t> Origin<'t> {
+    /// A file as it is.
+    pub(crate) fn new(text: &'t str, name: &'t str) -> Self {
+        Origin { text, name, overrides: &[], embedded: false }
+    }
+
     /// The span of all that override `index` brings.
     pub(crate) fn span_of(&self, index: usize) -> Range<usize> {
         let at = self.text.len() + 1 + index;
@@ -37,10 +55,9 @@ impl Origin<'_> {
         self.overrides.get(index).map(|(key, _)| key.as_str())
     }
 
-    /// Nothing is wrong with the embedded scenario, whose lines nobody has seen: what is wrong was overridden, in the same
-    /// table if one was.
+    /// What was overridden in an embedded file, in the same table if something was.
     fn suspect(&self, field: &str) -> Option<&str> {
-        if self.name != EMBEDDED {
+        if !self.embedded {
             return None;
         }
         let table = |key: &str| key.rsplit_once('.').map_or_else(String::new, |(table, _)| table.to_string());
@@ -157,8 +174,8 @@ impl<'t> File<'t> {
         })
     }
 
-    /// An error about the whole of `what` (such as [`Scenario::check`](super::Scenario::check)'s, about "scenario") at
-    /// the line of its key, or of the table around it.
+    /// An error about the whole of `what` (such as [`Scenario::check`](crate::scenario::Scenario::check)'s, about
+    /// "scenario") at the line of its key, or of the table around it.
     pub(crate) fn locate(&self, error: Error, what: &str) -> Error {
         let Error::Input { place: Place { source, line: None, field: Some(field) }, problem, remedy } = error else {
             return error;
@@ -362,7 +379,7 @@ fn not_a_number(value: &Spanned<DeValue<'_>>) -> String {
 }
 
 /// A number, in any of the ways in which TOML writes them.
-pub(super) fn number_of(value: &Spanned<DeValue<'_>>) -> Option<f64> {
+pub(crate) fn number_of(value: &Spanned<DeValue<'_>>) -> Option<f64> {
     match value.get_ref() {
         DeValue::Float(float) => float.as_str().parse().ok(),
         DeValue::Integer(int) if int.radix() == 10 => int.as_str().parse().ok(),
