@@ -59,9 +59,9 @@ struct Costs<'t> {
 /// The program over an order, from both ends.
 struct Program {
     order: Vec<usize>,
-    /// Cheapest cover of layers 0..e by the first p servers, at [p][e].
+    /// Cheapest cover of layers 0..e by the first p servers, at p, e.
     forth: Vec<Vec<f64>>,
-    /// Cheapest cover of layers l.. by the servers from p on, at [p][l].
+    /// Cheapest cover of layers l.. by the servers from p on, at p, l.
     back: Vec<Vec<f64>>,
     cost: f64,
 }

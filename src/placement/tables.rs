@@ -3,7 +3,7 @@
 //! Several models are one chain, with transitions between them that cost nothing. What is compared again and again is on
 //! a grid, so that sums do not depend on their order: memory in bits, rounded up (exact unless a layer has a fraction of
 //! a parameter or byte); weight errors, busy times and bytes sent in 2^-44 of their limit, to the nearest, which is a
-//! thousandth of [`TOLERANCE`](super::delay::TOLERANCE) for any number of layers. Delays stay floats.
+//! thousandth of [`TOLERANCE`] for any number of layers. Delays stay floats.
 
 use super::delay::{Communication, TOLERANCE};
 use super::problem::{Problem, Seat};
