@@ -105,6 +105,8 @@ pub const PARAMETERS: Range = from(0.0, 1e15, "parameters");
 pub const TOKEN_FLOPS: Range = from(0.0, 1e18, "FLOP");
 /// What a layer passes on or holds, bytes a token.
 pub const TOKEN_BYTES: Range = from(0.0, 1e12, "bytes");
+/// What a layer may need at its widest, with its KV cache, bytes: sums of all layers are whole 64-bit numbers of bits.
+pub const LAYER_MEMORY: f64 = 1e13;
 /// Requests that servers have room for at once.
 pub const HELD: Range = from(1.0, 1e6, "requests");
 /// The least weight error, and the least of a server's or model's limits, that is not 0: less than it cannot be divided by.

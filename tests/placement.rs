@@ -188,6 +188,17 @@ fn solutions_verify_and_mutations_do_not() {
             refused(&|s| s.certificate.quality[0] = -1.0, "prices");
             refused(&|s| s.certificate.memory[0] = f64::INFINITY, "prices");
             refused(&|s| s.certificate.memory.clear(), "prices");
+            // Prices so large that no number comes of them, or none that means anything.
+            for price in [1e30, 1.7e308] {
+                let delay = s.usage.delay_s;
+                refused(
+                    &|s| {
+                        s.certificate.quality[0] = price;
+                        (s.certificate.root_bound_s, s.bound_s) = (delay, delay);
+                    },
+                    "prices",
+                );
+            }
             let bound = s.usage.delay_s * (1.0 + 1e-6);
             refused(&|s| (s.certificate.root_bound_s, s.bound_s) = (bound, s.usage.delay_s), "prices");
             // Another width anywhere is another delay, or breaks a limit; the optimum has no faster neighbour.
@@ -306,6 +317,48 @@ fn what_cannot_be_met_is_named() {
     if delay(&p, Communication::Chain).is_none() {
         assert!(why(&p).contains("link"), "{}", why(&p));
     }
+}
+
+#[cfg(feature = "ilp")]
+#[test]
+fn where_nothing_is_computed_links_are_what_counts() {
+    use dftsp::placement::ilp::{Answer, solve as ilp};
+    let mut placed = 0;
+    for seed in 6000..6060 {
+        let mut p = random(seed, 4, 3);
+        p.models[0].layers.iter_mut().for_each(|layer| layer.flops_per_token = 0.0);
+        for communication in Communication::ALL {
+            let best = match ilp(&p, communication, None) {
+                Answer::Optimal(Outcome::Placed(s)) => Some(s.usage.delay_s),
+                Answer::Optimal(_) => None,
+                answer => panic!("seed {seed}: {answer:?}"),
+            };
+            placed += usize::from(best.is_some());
+            same(delay(&p, communication), best, 1e-6, &format!("seed {seed}, {}", communication.name()));
+        }
+    }
+    assert!(placed > 20, "{placed}");
+}
+
+#[test]
+fn what_cannot_be_counted_in_whole_bits_is_refused() {
+    let refuse = |change: &dyn Fn(&mut Problem), start: &str| {
+        let mut p = problem(&Spec::sized(1, 3, 2));
+        change(&mut p);
+        let e = p.check().unwrap_err().to_string();
+        assert!(e.starts_with(start), "{e}");
+    };
+    refuse(&|p| p.models[0].layers[1].parameters = 0.5, "problem, layer.1.parameters: 0.5 is not a whole number");
+    let kv = "problem, layer.2.kv_bytes_per_token: 1.5 is not a whole number";
+    refuse(&|p| p.models[0].layers[2].kv_bytes_per_token = 1.5, kv);
+    let most = "problem, layer.0.parameters: at 32 bits and with its KV cache the layer needs 4e14 bytes";
+    refuse(&|p| p.models[0].layers[0].parameters = 1e14, &most[..most.len() - 10]);
+    // Memory far beyond what all layers need is no other memory.
+    let mut p = problem(&Spec::sized(1, 6, 2));
+    p.servers.iter_mut().for_each(|s| s.memory_bytes = 1e9);
+    let before = delay(&p, Communication::Chain);
+    p.servers.iter_mut().for_each(|s| s.memory_bytes = 1e21);
+    assert_eq!(delay(&p, Communication::Chain), before);
 }
 
 #[test]

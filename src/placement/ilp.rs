@@ -94,7 +94,10 @@ impl Model {
         // Numbers around 1: solvers have absolute tolerances.
         let largest = t.choices.iter().map(|c| c.work).fold(0.0, f64::max);
         let slowest = t.slowness.iter().copied().fold(0.0, f64::max);
-        let unit = 1.0 / (largest * slowest).max(1e-12);
+        let pairs = (0..t.servers).flat_map(|i| (0..t.servers).map(move |j| (i, j)));
+        let transfers = pairs.flat_map(|(i, j)| (0..t.layers).map(move |l| t.transfer(l, i, j)));
+        let longest = transfers.filter(|x| x.is_finite()).fold(largest * slowest, f64::max);
+        let unit = if longest > 0.0 { 1.0 / longest } else { 1.0 };
         m.limits(t, unit);
         match t.communication {
             Communication::Chain => m.chain(t, unit),

@@ -11,13 +11,14 @@ use crate::search::{Clock, Limits};
 const WIDEST: usize = 1024;
 
 /// Why no assignment of `problem` is feasible, as an error about "problem" with the key to change. To be asked where a
-/// solver found that there is none; `limits` are for each of a few further searches.
+/// solver found that there is none; `limits` are for further searches, all of them together.
 pub fn diagnose(problem: &Problem, communication: Communication, limits: &Limits) -> Error {
+    let mut clock = Clock::start(limits);
     each_layer(problem)
         .or_else(|| sums(problem))
         .or_else(|| chain(problem))
-        .or_else(|| least_error(problem, limits))
-        .unwrap_or_else(|| together(problem, communication, limits))
+        .or_else(|| least_error(problem, &mut clock))
+        .unwrap_or_else(|| together(problem, communication, &mut clock))
 }
 
 fn error(field: String, what: String, remedy: &str) -> Option<Error> {
@@ -152,7 +153,7 @@ fn chain(problem: &Problem) -> Option<Error> {
 }
 
 /// The least weight error that memories allow, whatever the links.
-fn least_error(problem: &Problem, limits: &Limits) -> Option<Error> {
+fn least_error(problem: &Problem, clock: &mut Clock) -> Option<Error> {
     for m in 0..problem.models.len() {
         // The error takes the place of the time; of the other models only what they hold matters.
         let mut t = Tables::new(&relaxed(problem, Without::CAPACITIES), Communication::Chain);
@@ -166,7 +167,7 @@ fn least_error(problem: &Problem, limits: &Limits) -> Option<Error> {
                 (c.work, c.quality) = (c.quality * of, 0.0);
             }
         }
-        let found = search(&t, WIDEST, &mut Clock::start(limits), false);
+        let found = search(&t, WIDEST, None, clock, false);
         let budget = problem.models[m].budget;
         // What was searched for is the error: its bound is one of errors.
         let least = found.bound;
@@ -227,14 +228,13 @@ fn relaxed(problem: &Problem, without: Without) -> Problem {
 }
 
 /// Constraints that only together leave nothing: those of which lifting one alone is enough.
-fn together(problem: &Problem, communication: Communication, limits: &Limits) -> Error {
+fn together(problem: &Problem, communication: Communication, clock: &mut Clock) -> Error {
     let all = [Without::QUALITY, Without::MEMORY, Without::CAPACITIES, Without::LINKS];
-    let helps = |w: &Without| {
+    let mut helps = |w: &Without| {
         let p = relaxed(problem, *w);
-        let found = || search(&Tables::new(&p, communication), WIDEST, &mut Clock::start(limits), false);
-        p != *problem && found().best.is_some()
+        p != *problem && search(&Tables::new(&p, communication), WIDEST, None, clock, false).best.is_some()
     };
-    let found: Vec<Without> = all.into_iter().filter(helps).collect();
+    let found: Vec<Without> = all.into_iter().filter(&mut helps).collect();
     let place = |field: &str| Place::file("problem").field(problem.field(0, field));
     match found.first() {
         Some(first) => {
@@ -242,6 +242,10 @@ fn together(problem: &Problem, communication: Communication, limits: &Limits) ->
             let what = "no assignment keeps all constraints at once";
             place(first.field).error(what, format!("lifting one of these alone would be enough: {}", names.join("; ")))
         }
+        None if clock.look() => place("server").error(
+            "no assignment keeps all constraints, and the time limit came before it was found which stand in the way",
+            "give a longer time limit, more memory, a larger budget, or links between all servers",
+        ),
         None => place("server").error(
             "no assignment keeps all constraints, and no single kind of them is to blame",
             "give more memory, a larger budget, and links between all servers",

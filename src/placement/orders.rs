@@ -27,8 +27,8 @@ const ALL: usize = 12;
 const PARTS: [usize; 4] = [ALL, 8, 6, 4];
 /// Delays up to so many times the best are worth exchanging bits.
 const POLISHED: f64 = 1.05;
-/// Runs (layers, lengths, servers) beyond which a step would take too long.
-const LARGEST: usize = 2_000_000;
+/// Operations for all runs beyond which a step would take too long.
+const LARGEST: f64 = 2e9;
 /// Places of an order that a change reaches over.
 const FARTHEST: usize = 12;
 /// A layer without a server costs so many times the slowest computation of all layers.
@@ -77,7 +77,7 @@ pub(super) fn search(
     threads: bool,
 ) -> Option<(f64, Vec<(u32, u32)>)> {
     let units = units(t);
-    if t.layers * t.layers * t.servers > LARGEST {
+    if effort(t) > LARGEST {
         return None;
     }
     let shares = if t.servers <= DIVIDED { &PARTS[..] } else { &PARTS[..1] };
@@ -217,6 +217,17 @@ fn exchange(t: &Tables, path: &mut [(u32, u32)]) {
             return;
         }
     }
+}
+
+/// Operations that the costs of all runs take, about: layers × choices × cells for each first layer.
+fn effort(t: &Tables) -> f64 {
+    let least = t.choices.iter().map(|c| c.memory).fold(f64::INFINITY, f64::min).max(1.0);
+    let layers = t.layers as f64;
+    let one = |i: usize| {
+        let longest = (t.capacity[i * t.kinds + MEMORY] / least).min(layers);
+        longest * t.choices.len() as f64 * (t.cells[i] + 1) as f64
+    };
+    (0..t.servers).map(one).sum()
 }
 
 /// Cells that choices need, rounded up.

@@ -255,11 +255,24 @@ impl Problem {
             limits::TOKEN_FLOPS.check(layer.flops_per_token, || key("flops_per_token"))?;
             limits::TOKEN_BYTES.check(layer.activation_bytes, || key("activation_bytes"))?;
             limits::TOKEN_BYTES.check(layer.kv_bytes_per_token, || key("kv_bytes_per_token"))?;
+            // Memory is counted in whole bits.
+            for (x, name) in [(layer.parameters, "parameters"), (layer.kv_bytes_per_token, "kv_bytes_per_token")] {
+                if x.fract() != 0.0 {
+                    return Err(key(name).error(format!("{x} is not a whole number"), "give a whole number"));
+                }
+            }
             let ascending = layer.widths.windows(2).all(|pair| pair[0].bits < pair[1].bits);
             let known = layer.widths.iter().all(|w| (1..=limits::MAX_WIDTH).contains(&w.bits));
             if layer.widths.is_empty() || !ascending || !known {
                 let remedy = "give the error of each width on offer, such as { \"4\" = 0.03, \"16\" = 0.0 }";
                 return Err(key("weight_error").error("no widths from 1 to 32 bits, each once", remedy));
+            }
+            let bits = layer.widths.last().map_or(0, |w| w.bits);
+            let most = layer.memory_bytes(bits, model.held_tokens());
+            if most > limits::LAYER_MEMORY {
+                let problem = format!("at {bits} bits and with its KV cache the layer needs {most:e} bytes");
+                let remedy = format!("give a layer of at most {:e} bytes", limits::LAYER_MEMORY);
+                return Err(key("parameters").error(problem, remedy));
             }
             for w in &layer.widths {
                 check_limit(w.error, &limits::WEIGHT_ERROR, || key(&format!("weight_error.{}", w.bits)))?;

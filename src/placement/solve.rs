@@ -111,6 +111,8 @@ const NARROW: u64 = 2;
 const FEW_SERVERS: usize = 10;
 const ORDERS_OF_FEW: (u64, usize) = (3, 256);
 const ORDERS_OF_MANY: (u64, usize) = (2, 128);
+/// The widest pass in the chain form before the paper's.
+const CHAIN_FIRST: usize = 8192;
 /// The widths from which on tighter ways to the end are worth their time: with the numbers of their table, and the steps
 /// of their prices.
 const SHARPEN: [(usize, usize, usize); 2] = [(1024, 600_000, 6), (8192, 24_000_000, 8)];
@@ -123,7 +125,16 @@ pub fn solve(problem: &Problem, communication: Communication, limits: &Limits, t
 /// The same for tables of the problem, which may forbid more.
 pub(super) fn solve_tables(problem: &Problem, t: &Tables, limits: &Limits, threads: bool) -> Outcome {
     let mut clock = Clock::start(limits);
-    let found = search(t, WIDEST, &mut clock, threads);
+    // What the chain form finds is no slower in the paper's, whose bounds are too weak to find much.
+    let start = (t.communication == Communication::Paper).then(|| {
+        let chain = Tables { communication: Communication::Chain, share: vec![1.0; t.layers], ..t.clone() };
+        search(&chain, CHAIN_FIRST, None, &mut clock, threads).best
+    });
+    let start = start.flatten().and_then(|(_, seats)| {
+        let usage = delay::feasible(problem, &seats, t.communication).ok()?;
+        Some((usage.delay_s, seats))
+    });
+    let found = search(t, WIDEST, start, &mut clock, threads);
     let Some((cost, seats)) = found.best else {
         return if found.work.stopped { Outcome::Unknown { bound_s: found.bound } } else { Outcome::Infeasible };
     };
@@ -147,8 +158,14 @@ pub(super) struct Found {
     exhausted: bool,
 }
 
-/// Prices, then passes up to a width.
-pub(super) fn search(t: &Tables, widest: usize, clock: &mut Clock, threads: bool) -> Found {
+/// Prices, then passes up to a width, looking for what is faster than `start`.
+pub(super) fn search(
+    t: &Tables,
+    widest: usize,
+    start: Option<(f64, Vec<Seat>)>,
+    clock: &mut Clock,
+    threads: bool,
+) -> Found {
     let mut work = Work::default();
     // Servers whose memory paths use beyond what it is: those to keep an eye on.
     let mut overused = vec![0.0; t.servers];
@@ -160,7 +177,7 @@ pub(super) fn search(t: &Tables, widest: usize, clock: &mut Clock, threads: bool
         clock.look()
     });
     work.price_steps += steps as u64;
-    let mut found = Found { best: None, bound: root.bound, work, reduced: None, labels: 0, exhausted: false };
+    let mut found = Found { best: start, bound: root.bound, work, reduced: None, labels: 0, exhausted: false };
     if root.bound.is_infinite() {
         return found;
     }
@@ -188,7 +205,7 @@ pub(super) fn search(t: &Tables, widest: usize, clock: &mut Clock, threads: bool
             break;
         }
         let (after, shaken) = if t.servers <= FEW_SERVERS { ORDERS_OF_FEW } else { ORDERS_OF_MANY };
-        if found.work.passes == after && t.fixed.is_none() {
+        if found.work.passes == after && t.fixed.is_none() && t.communication == Communication::Chain {
             let incumbent = found.best.as_ref().map_or(f64::INFINITY, |b| b.0);
             if let Some((cost, path)) =
                 local(t, &search.reduced, shaken, clock, threads).filter(|best| best.0 < incumbent)

@@ -189,9 +189,13 @@ impl Tables {
     }
 
     fn capacities(&mut self, problem: &Problem) {
+        // No server needs more than all layers together.
+        let widest = |l: usize| self.choices(l).iter().map(|c| c.memory).fold(0.0, f64::max);
+        let all: f64 = (0..self.layers).map(widest).sum();
         for (i, s) in problem.servers.iter().enumerate() {
             // Whole bits, as what layers need is.
-            let mut row = [(8.0 * s.memory_bytes * (1.0 + TOLERANCE)).floor(), f64::INFINITY, f64::INFINITY];
+            let mut row =
+                [(8.0 * s.memory_bytes * (1.0 + TOLERANCE)).floor().min(all.max(1.0)), f64::INFINITY, f64::INFINITY];
             for (kind, limit, per) in
                 [(BUSY, s.max_busy_s, &mut self.per_second), (SENT, s.max_sent_bytes, &mut self.per_sent)]
             {

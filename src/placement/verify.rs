@@ -40,6 +40,9 @@ fn is_above(x: f64, limit: f64) -> bool {
     x.is_nan() || limit.is_nan() || x > limit
 }
 
+/// Prices that add up to more than so many delays prove nothing: what is left when they are taken off again is rounding.
+const DEAREST: f64 = 1e9;
+
 /// Relative difference that rounding may make.
 const ROUNDING: f64 = 1e-9;
 
@@ -58,6 +61,10 @@ pub fn verify(problem: &Problem, communication: Communication, solution: &Soluti
         return fail("bound", format!("{bound} s is not between the prices' bound and the delay"));
     }
     let c = &solution.certificate;
+    let prices = [&c.memory, &c.busy, &c.sent, &c.quality].into_iter().flatten();
+    if is_above(prices.fold(0.0, |sum, x| sum + x), DEAREST * delay_s.max(f64::MIN_POSITIVE)) {
+        return fail("prices", format!("they add up to more than {DEAREST:e} times the delay"));
+    }
     let priced_bound_s = if c.memory.is_empty() { 0.0 } else { priced_bound(problem, communication, c)? };
     if is_above(c.root_bound_s, priced_bound_s + ROUNDING * delay_s) {
         return fail("prices", format!("they prove {priced_bound_s} s, and {} s is claimed", c.root_bound_s));
@@ -209,7 +216,8 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
         }
     }
     let least = ways.iter().map(cheapest).fold(f64::INFINITY, f64::min);
-    Ok(least - all().sum::<f64>())
+    let bound = least - all().sum::<f64>();
+    if bound.is_finite() { Ok(bound) } else { fail("prices", "no number comes of them".to_string()) }
 }
 
 fn cheapest(ways: &Ways) -> f64 {

@@ -137,8 +137,9 @@ pub(super) struct Ways {
     tail: Vec<f32>,
     /// layer × levels × budget left × server.
     enter: Vec<f64>,
-    /// What single precision may have added to a way.
+    /// What single precision may have added to a way: a part of it, and where numbers are too small for it.
     error: f64,
+    smallest: f64,
     pub reduced: Reduced,
     /// No feasible assignment is faster.
     pub bound: f64,
@@ -149,13 +150,14 @@ pub(super) struct Ways {
 impl Ways {
     pub fn new(t: &Tables, reduced: Reduced, states: &States, threads: bool) -> Ways {
         let planes = states.levels * (states.budget + 1) * t.servers;
-        // Each layer adds twice and rounds once: the relative error of a sum is below that of the number of its terms.
-        let largest = (reduced.bound + reduced.prices.sum()).abs() * 4.0;
+        // Each layer adds twice and rounds once; no term is negative, so the relative error of a sum is below that of the
+        // number of its terms.
         let mut ways = Ways {
             states: states.clone(),
             tail: vec![0.0; t.layers * planes * t.stride],
             enter: vec![f64::INFINITY; t.layers * planes],
-            error: largest * (4 * t.layers + 4) as f64 * f64::from(f32::EPSILON),
+            error: (4 * t.layers + 4) as f64 * f64::from(f32::EPSILON),
+            smallest: (4 * t.layers + 4) as f64 * f64::from(f32::MIN_POSITIVE),
             bound: 0.0,
             path: Vec::with_capacity(t.layers),
             reduced,
@@ -237,7 +239,12 @@ impl Ways {
     pub fn tail(&self, t: &Tables, l: usize, levels: usize, budget: usize, server: usize, cells: usize) -> f64 {
         let budgets = self.states.budget + 1;
         let at = ((l * self.states.levels + levels) * budgets + budget) * t.servers + server;
-        f64::from(self.tail[at * t.stride + cells]) - self.error
+        self.surely(f64::from(self.tail[at * t.stride + cells]))
+    }
+
+    /// What a way costs at least, whatever was rounded.
+    fn surely(&self, way: f64) -> f64 {
+        way * (1.0 - self.error) - self.smallest
     }
 
     /// The cheapest way on from before layer l on server `at`, by a choice there.
@@ -259,7 +266,7 @@ impl Ways {
         let (mut levels, mut budget) = (self.states.levels - 1, budgets - 1);
         let first = (levels * budgets + budget) * s;
         let mut at = least(&|i| self.enter[first + i]);
-        self.bound = self.enter[first + at] - self.reduced.prices.sum() - self.error;
+        self.bound = self.surely(self.enter[first + at]) - self.reduced.prices.sum();
         if self.bound.is_infinite() {
             return;
         }

@@ -119,6 +119,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         CommunicationName::Chain => Communication::Chain,
         CommunicationName::Paper => Communication::Paper,
     };
+    super::outputs::distinct(&[
+        ("--problem", args.problem.as_deref()),
+        ("--layers", args.layers.as_deref()),
+        ("--output", args.output.as_deref()),
+        ("--problem-output", args.problem_output.as_deref()),
+        ("--plot", args.plot.as_deref()),
+        ("--emit-scenario", args.bridge.emitted()),
+    ])?;
     let mut files = Outputs::open(&[
         ("--output", args.output.as_deref()),
         ("--problem-output", args.problem_output.as_deref()),
