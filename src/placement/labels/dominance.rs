@@ -1,0 +1,154 @@
+//! Which labels are not worth extending, because another one at the same server is as good in all that counts.
+
+use rayon::prelude::*;
+
+use super::{CHUNK, CLOSABLE, Front, Label, Paid, Search};
+use crate::placement::delay::Communication;
+use crate::placement::tables::MEMORY;
+use crate::search::Clock;
+
+impl Search<'_> {
+    /// Labels that no other dominates, by server, in the order of their cost.
+    /// Not all of them once the clock has run out.
+    pub(super) fn undominated(
+        &self,
+        front: &Front,
+        labels: Vec<Label>,
+        l: usize,
+        step: f64,
+        clock: &Clock,
+    ) -> Vec<Label> {
+        let mut groups: Vec<Vec<Label>> = vec![Vec::new(); self.t.servers];
+        let many = labels.len() > 4 * CHUNK;
+        for label in labels {
+            groups[label.server as usize].push(label);
+        }
+        if self.threads && many {
+            let one = |group| self.undominated_group(front, group, l, step, clock.clone());
+            groups.into_par_iter().map(one).collect::<Vec<Vec<Label>>>().concat()
+        } else {
+            let one = |group| self.undominated_group(front, group, l, step, clock.clone());
+            groups.into_iter().flat_map(one).collect()
+        }
+    }
+
+    fn undominated_group(
+        &self,
+        front: &Front,
+        mut group: Vec<Label>,
+        l: usize,
+        step: f64,
+        mut clock: Clock,
+    ) -> Vec<Label> {
+        /// Comparisons for one label: dominance is worth only so much.
+        const LOOKED_AT: usize = 4096;
+        let t = self.t;
+        let (s, kinds) = (t.servers, t.kinds);
+        let stride = s * kinds;
+        // What differs by less than dominance may lose counts as equal, so that the leaner one comes first.
+        let key = |x: &Label| if step > 0.0 { (x.cost / step).floor() } else { x.cost };
+        group.sort_by(|a, b| key(a).total_cmp(&key(b)).then(a.quality.total_cmp(&b.quality)));
+        let mut kept = Kept::default();
+        let mut used = Vec::with_capacity(stride);
+        let mut open: Vec<usize> = Vec::with_capacity(stride);
+        for (at, label) in group.into_iter().enumerate() {
+            if at % CHUNK == 0 && clock.look() {
+                break;
+            }
+            used.clear();
+            self.used(front, &label, l, &mut used);
+            let own = label.server as usize;
+            let (mut visited, mut may) = (0u64, 0u64);
+            open.clear();
+            for k in (0..s).filter(|&k| k != own) {
+                let bit = if k < CLOSABLE { 1 << k } else { 0 };
+                if used[k * kinds..(k + 1) * kinds].iter().any(|&x| x > 0.0) {
+                    visited |= bit;
+                }
+                if label.closed & bit == 0 {
+                    may |= bit;
+                    open.extend(k * kinds..(k + 1) * kinds);
+                }
+            }
+            // On its own server a label may stay, however closed it is to a return.
+            open.extend(own * kinds + 1..(own + 1) * kinds);
+            let memory = used[own * kinds + MEMORY];
+            let paid = (t.communication == Communication::Paper).then(|| self.paid(front, &label, l));
+            let beats = |at: usize| {
+                open.iter().all(|&d| kept.used[at * stride + d] <= used[d])
+                    && paid
+                        .as_ref()
+                        .is_none_or(|paid| kept.labels[at].cost + unpaid(&kept.paid[at], paid) <= label.cost + step)
+            };
+            // Who was where the label still may go and never was uses more there.
+            let mut groups = kept.groups.iter().filter(|group| group.visited & may & !visited == 0);
+            if groups.any(|group| group.any(label.quality, memory, LOOKED_AT, beats)) {
+                continue;
+            }
+            let at = kept.labels.len() as u32;
+            let group = kept.groups.iter().position(|group| group.visited == visited).unwrap_or_else(|| {
+                kept.groups.push(Group { visited, ..Group::default() });
+                kept.groups.len() - 1
+            });
+            kept.groups[group].push(label.quality, memory, at);
+            kept.labels.push(label);
+            kept.used.extend_from_slice(&used);
+            kept.paid.extend(paid);
+        }
+        kept.labels
+    }
+}
+
+/// Labels that nothing dominates so far.
+#[derive(Default)]
+struct Kept {
+    labels: Vec<Label>,
+    used: Vec<f64>,
+    paid: Vec<Paid>,
+    /// By the other servers that they were on.
+    groups: Vec<Group>,
+}
+
+/// Labels that were on the same servers, in the order of their cost.
+#[derive(Default)]
+struct Group {
+    visited: u64,
+    /// Quality and memory of their own server, which tell most labels apart.
+    quality: Vec<f64>,
+    memory: Vec<f64>,
+    at: Vec<u32>,
+}
+
+impl Group {
+    fn push(&mut self, quality: f64, memory: f64, at: u32) {
+        self.quality.push(quality);
+        self.memory.push(memory);
+        self.at.push(at);
+    }
+
+    /// Whether one of the first `most` needs no more of both, and `beats`.
+    fn any(&self, quality: f64, memory: f64, most: usize, beats: impl Fn(usize) -> bool) -> bool {
+        /// Compared at once, without a branch.
+        const AT_ONCE: usize = 16;
+        let n = self.at.len().min(most);
+        let chunks =
+            self.quality[..n].chunks(AT_ONCE).zip(self.memory[..n].chunks(AT_ONCE)).zip(self.at.chunks(AT_ONCE));
+        for ((q, m), at) in chunks {
+            let leaner = |q: f64, m: f64| (q <= quality) & (m <= memory);
+            let some = q.iter().zip(m).fold(false, |some, (&q, &m)| some | leaner(q, m));
+            if some && q.iter().zip(m).zip(at).any(|((&q, &m), &at)| leaner(q, m) && beats(at as usize)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// What `theirs` has paid for and `ours` has not.
+fn unpaid(ours: &Paid, theirs: &Paid) -> f64 {
+    let missing = |&(pair, charge): &(u32, f64)| {
+        let paid = ours.iter().find(|p| p.0 == pair).map_or(0.0, |p| p.1);
+        (charge - paid).max(0.0)
+    };
+    theirs.iter().map(missing).sum()
+}
