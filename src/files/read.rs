@@ -32,12 +32,29 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// Whether a path is a pipe with a name, which can be opened only once somebody writes to it. Pipes of the process, such as
+/// /dev/stdin or a shell's `<(…)`, have no name.
+#[cfg(unix)]
+fn is_named_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|m| m.file_type().is_fifo())
+        && path.canonicalize().is_ok_and(|path| !path.starts_with("/dev"))
+}
+
+#[cfg(not(unix))]
+fn is_named_pipe(_path: &Path) -> bool {
+    false
+}
+
 /// Reads a whole text file of at most `limit` bytes.
 ///
 /// # Errors
-/// A file that cannot be read, is larger, or is not UTF-8.
+/// A file that cannot be read, is larger, or is not UTF-8; a pipe with a name, which nobody may ever write to.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
     let name = path.display().to_string();
+    if is_named_pipe(path) {
+        return Err(Place::file(name).error("it is a named pipe, not a file", "give a file, or /dev/stdin"));
+    }
     let too_large =
         || Place::file(&name).error(format!("the file is larger than {limit} bytes"), "is it the right file?");
     let file = open(path)?;

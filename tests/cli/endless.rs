@@ -4,7 +4,7 @@ use std::fs::File;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::support::{Folder, READS};
+use super::support::{Folder, READS, feed, text_of};
 
 /// Runs with a bound on the address space, so that reading everything into memory would fail.
 fn bounded(folder: &Folder, args: &[&str]) -> Command {
@@ -37,6 +37,34 @@ fn endless_files_fail_fast_in_bounded_memory() {
         let message = folder.refused_command(&mut bounded(&folder, &[verb, option, "/dev/zero"]));
         assert!(message.starts_with("/dev/zero"), "{message}");
     }
+}
+
+/// Nobody writes to it, so opening it would wait for ever.
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_refused() {
+    let folder = Folder::with_epoch();
+    folder.write("servers.toml", "[request]\nprompt_tokens = 1\n");
+    assert!(Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
+    for args in [
+        &["place", "--problem", "pipe"][..],
+        &["place", "--problem", "servers.toml", "--layers", "pipe"],
+        &["place", "--verify", "pipe"],
+        &["place", "--emit-scenario", "n", "--scenario", "pipe"],
+        &["solve", "--scenario", "pipe"],
+        &["solve", "--model-config", "pipe"],
+        &["verify", "--solution", "pipe"],
+        &["simulate", "--scenario", "pipe"],
+    ] {
+        let message = folder.refused(args);
+        assert_eq!(message, "pipe: it is a named pipe, not a file; give a file, or /dev/stdin", "{args:?}");
+    }
+    // A pipe that somebody holds open is read.
+    let problem = folder.ok_text(&["place", "--no-baselines", "--problem-output", "/dev/stdout", "--output", "out"]);
+    let mut child = folder.spawn_piped(&["place", "--no-baselines", "--problem", "/dev/stdin"]);
+    feed(&mut child, problem.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output.stderr));
 }
 
 #[test]

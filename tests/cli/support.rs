@@ -75,8 +75,14 @@ pub const MOONCAKE: &str = r#"{"timestamp": 500, "input_length": 100, "output_le
 "#;
 
 /// Every option that reads a file, with the verb for it.
-pub const READS: [(&str, &str); 4] =
-    [("solve", "--scenario"), ("solve", "--requests"), ("solve", "--model-config"), ("verify", "--solution")];
+pub const READS: [(&str, &str); 6] = [
+    ("solve", "--scenario"),
+    ("solve", "--requests"),
+    ("solve", "--model-config"),
+    ("verify", "--solution"),
+    ("place", "--problem"),
+    ("place", "--verify"),
+];
 
 /// The line of `text` that starts with `start`, from 1.
 pub fn line_of(text: &str, start: &str) -> usize {
