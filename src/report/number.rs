@@ -5,6 +5,26 @@ pub fn grouped(n: u64) -> String {
     separated(&n.to_string())
 }
 
+/// "1 bound", "2 bounds".
+pub fn count(n: impl TryInto<u64>, what: &str) -> String {
+    let n: u64 = n.try_into().unwrap_or(u64::MAX);
+    format!("{n} {what}{}", ending(n, what))
+}
+
+/// The same for what may be many: "1,234 bounds".
+pub fn grouped_count(n: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(n), ending(n, what))
+}
+
+/// What makes a plural of so many.
+fn ending(n: u64, what: &str) -> &'static str {
+    match (n, what.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        _ => "s",
+    }
+}
+
 /// Digits with a comma before every third from the right.
 fn separated(digits: &str) -> String {
     let mut out = String::new();
@@ -102,6 +122,13 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([1e-5, 0.0015, 0.0155, 1.5].map(milliseconds), ["0.010 ms", "1.50 ms", "15.5 ms", "1500 ms"]);
         assert_eq!([1234.5, -0.25, -0.001, f64::NAN].map(|x| fixed(x, 2)), ["1,234.50", "−0.25", "0.00", "–"]);
+    }
+
+    #[test]
+    fn counts_have_their_plural() {
+        let shown = [count(1u64, "bound pass"), count(2u64, "bound pass"), count(0u64, "node"), count(1u32, "bit")];
+        assert_eq!(shown, ["1 bound pass", "2 bound passes", "0 nodes", "1 bit"]);
+        assert_eq!([1, 1234].map(|n| grouped_count(n, "price step")), ["1 price step", "1,234 price steps"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::certificate::Status;
 use crate::instance::{Change, Reason};
 use crate::outcome::{CONSTRAINTS, Outcome, Rejected};
+use crate::report::number::count;
 use crate::workload::Requests;
 
 /// Ids shown of a long list.
@@ -137,17 +138,6 @@ fn write_proof(out: &mut String, o: &Outcome) -> std::fmt::Result {
     }
 }
 
-/// "1 bound", "2 bounds".
-fn count(n: impl TryInto<u64>, what: &str) -> String {
-    let n: u64 = n.try_into().unwrap_or(u64::MAX);
-    let plural = match (n, what.ends_with('s')) {
-        (1, _) => "",
-        (_, true) => "es",
-        _ => "s",
-    };
-    format!("{n} {what}{plural}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,11 +172,5 @@ mod tests {
         }
         let report = text(Method::NoBatching);
         assert!(report.contains("scheduled 1 of 100 requests: feasible; no batch is larger than 8"), "{report}");
-    }
-
-    #[test]
-    fn counts_have_their_plural() {
-        let shown = [count(1u64, "bound pass"), count(2u64, "bound pass"), count(0u64, "node")];
-        assert_eq!(shown, ["1 bound pass", "2 bound passes", "0 nodes"]);
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::number::count;
 use super::table;
 use crate::quantizer::layers::Layers;
 use crate::quantizer::table::Row;
@@ -33,7 +34,12 @@ impl About {
     fn lines(&self, layers: &Layers, settings: &Settings) -> Vec<String> {
         let tied = if layers.tied() { ", head tied to the embedding" } else { "" };
         let mut lines = vec![
-            format!("weights: {} ({} names, {} layers{tied})", self.weights, layers.family, layers.layers.len()),
+            format!(
+                "weights: {} ({} names, {}{tied})",
+                self.weights,
+                layers.family,
+                count(layers.layers.len(), "layer")
+            ),
             format!("codes: {}, {} symmetry, clipped by error", settings.granularity.name(), settings.scheme.name()),
             format!("error: {}", self.measure()),
         ];
@@ -48,7 +54,10 @@ impl About {
         }
         if !layers.others.is_empty() {
             let first = crate::error::quote(layers.others[0].as_bytes());
-            lines.push(format!("left out: {} tensors that belong to no layer, the first {first}", layers.others.len()));
+            lines.push(match layers.others.len() {
+                1 => format!("left out: 1 tensor that belongs to no layer, {first}"),
+                n => format!("left out: {n} tensors that belong to no layer, the first {first}"),
+            });
         }
         lines.extend(self.notes.iter().cloned());
         lines

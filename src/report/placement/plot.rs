@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Report, mean_bits};
 use crate::limits::MAX_WIDTH;
-use crate::report::number::significant;
+use crate::report::number::{count, significant};
 use crate::report::plot::canvas::{Canvas, Colour, HPos, Lettering, Point, VPos};
 use crate::report::plot::text::{broken, lines, widest, width_of};
 use crate::report::plot::{GREY, INK, LINE, MARGIN, Result, SMALL, TITLE, TITLE_LINE, lettering};
@@ -295,7 +295,7 @@ impl<'p> Picture<'p> {
     fn legend(&mut self, room: i32, top: &mut i32) {
         let used: Vec<u32> =
             (1..=MAX_WIDTH).filter(|b| self.report.solution.seats.iter().any(|s| s.bits == *b)).collect();
-        let bits = |&b: &u32| (format!("{b} bits"), colour(b));
+        let bits = |&b: &u32| (count(b, "bit"), colour(b));
         let mut entries: Vec<(String, Colour)> = used.iter().map(bits).collect();
         if self.report.problem.layers().any(|(_, layer)| layer.kv_bytes_per_token > 0.0) {
             entries.push(("KV cache".to_string(), CACHE));
@@ -317,10 +317,7 @@ impl<'p> Picture<'p> {
     fn caption(&self, left_out: usize) -> Vec<String> {
         let (r, u) = (self.report, &self.report.solution.usage);
         let mut out = vec![r.about.clone()];
-        let crossings = match self.crossings.len() {
-            1 => "1 crossing".to_string(),
-            n => format!("{n} crossings"),
-        };
+        let crossings = count(self.crossings.len(), "crossing");
         out.push(format!(
             "computation {}, links {} in {crossings} ({} communication)",
             super::seconds(u.compute_s.iter().sum()),
@@ -337,11 +334,14 @@ impl<'p> Picture<'p> {
             out.push(format!("weight errors: {note}"));
         }
         if left_out > 0 {
-            out.push(format!("times of the slowest {} crossings; {left_out} have no room", self.labels.len()));
+            out.push({
+                let shown = count(self.labels.len(), "crossing");
+                format!("times of the slowest {shown}; {left_out} more without room")
+            });
         }
         let hidden = r.problem.servers.len() - self.rows.len();
         if hidden > 0 {
-            out.push(format!("not shown: {hidden} servers without layers"));
+            out.push(format!("not shown: {} without layers", count(hidden, "server")));
         }
         out
     }
@@ -549,7 +549,7 @@ mod tests {
         let svg = drawn(&p, 1, Communication::Chain);
         let shown = boxes(&svg).iter().filter(|(text, ..)| text.ends_with(" ms") || text.ends_with(" s")).count();
         assert!(
-            svg.contains(&format!("times of the slowest {shown} crossings; {} have no room", 199 - shown)),
+            svg.contains(&format!("times of the slowest {shown} crossings; {} more without room", 199 - shown)),
             "{shown}"
         );
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Bound, Report, mean_bits, proven, seconds, unit_of};
-use crate::report::number::{grouped, milliseconds, significant};
+use crate::report::number::{count, grouped_count, milliseconds, significant};
 use crate::report::table;
 
 /// The placement in words.
@@ -30,7 +30,7 @@ fn write(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
     let delay = s.usage.delay_s;
     let how = r.verdict();
     let n = p.servers.len();
-    writeln!(out, "placed {} layers on {used} of {n} servers: {how}", s.seats.len())?;
+    writeln!(out, "placed {} on {used} of {}: {how}", count(s.seats.len(), "layer"), count(n, "server"))?;
     if s.work.stopped {
         writeln!(out, "a limit stopped the search")?;
     }
@@ -51,11 +51,11 @@ fn write(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
         let part = if model.budget > 0.0 { 100.0 * used / model.budget } else { 100.0 };
         writeln!(
             out,
-            "  {name}weight error {} of {} ({part:.1} %), for {} prompt and {} output tokens{}",
+            "  {name}weight error {} of {} ({part:.1} %), for {} prompt and {}{}",
             significant(*used, 4),
             significant(model.budget, 4),
             model.prompt_tokens,
-            model.output_tokens,
+            count(model.output_tokens, "output token"),
             if model.held_requests > 1 {
                 format!("; memory for {} requests", model.held_requests)
             } else {
@@ -94,7 +94,7 @@ fn runs(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
         rows.push(vec![
             format!("{model}{range}:"),
             format!("{},", r.problem.servers[run.seat.server].name),
-            format!("{} bits", run.seat.bits),
+            count(run.seat.bits, "bit"),
             seconds(compute),
             if to.is_empty() { String::new() } else { format!("then {} to {to}", seconds(link)) },
         ]);
@@ -190,8 +190,8 @@ fn node(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
     let by = n.tightest.and_then(|i| r.problem.servers.get(i)).map_or("no server", |server| server.name.as_str());
     writeln!(
         out,
-        "  batches of up to {} KV tokens, as {by} allows; M {}",
-        grouped(n.kv_tokens),
+        "  batches of up to {}, as {by} allows; M {}",
+        grouped_count(n.kv_tokens, "KV token"),
         bytes(node.memory_bytes)
     )?;
     let (low, high) = (significant(n.departure.0, 3), significant(n.departure.1, 3));
@@ -204,18 +204,18 @@ fn proof(out: &mut String, r: &Report<'_>) -> std::fmt::Result {
     if r.bound == Bound::Proven {
         writeln!(
             out,
-            "proof: prices alone prove {}; the rest by enumeration, {} partial assignments in the last pass",
+            "proof: prices alone prove {}; the rest by enumeration, {} in the last pass",
             seconds(c.root_bound_s),
-            grouped(c.labels)
+            grouped_count(c.labels, "partial assignment")
         )?;
         return writeln!(
             out,
-            "solver {}: {}, {} price steps, {} passes, {} partial assignments",
+            "solver {}: {}, {}, {}, {}",
             r.solver,
             milliseconds(r.seconds),
-            grouped(w.price_steps),
-            w.passes,
-            grouped(w.labels)
+            grouped_count(w.price_steps, "price step"),
+            count(w.passes, "pass"),
+            grouped_count(w.labels, "partial assignment")
         );
     }
     writeln!(out, "solver {}: {}", r.solver, milliseconds(r.seconds))
