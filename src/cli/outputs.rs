@@ -24,7 +24,8 @@ impl Outputs {
     /// Writes a text to the file of an option, if there is one.
     pub(super) fn write(&mut self, option: &str, text: impl FnOnce() -> String) -> Result<()> {
         let Some((_, output)) = self.0.iter_mut().find(|(name, _)| *name == option) else { return Ok(()) };
-        output.write_all(text().as_bytes()).map_err(|e| output.write_error(e))
+        // Flushed, so that a full device is known of before anything is printed.
+        output.write_all(text().as_bytes()).and_then(|()| output.flush()).map_err(|e| output.write_error(e))
     }
 
     pub(super) fn commit(self) -> Result<()> {

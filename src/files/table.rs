@@ -249,6 +249,14 @@ impl<'t> Table<'t> {
         self.map.contains_key(key)
     }
 
+    pub(crate) fn is_table(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| value.get_ref().is_table())
+    }
+
+    pub(crate) fn is_array(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| value.get_ref().is_array())
+    }
+
     fn get(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.map.get(key)
     }
@@ -269,7 +277,7 @@ impl<'t> Table<'t> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.get_ref().as_str() {
             Some(text) => Ok(Some(text)),
-            None => Err(self.place(value, key).error(format!("a {} is no text", kind(value)), remedy)),
+            None => Err(self.place(value, key).error(format!("{} is no text", kind(value)), remedy)),
         }
     }
 
@@ -330,7 +338,7 @@ impl<'t> Table<'t> {
         match value.get_ref().as_bool() {
             Some(flag) => Ok(Some(flag)),
             None => {
-                Err(self.place(value, key).error(format!("a {} is no truth value", kind(value)), "give true or false"))
+                Err(self.place(value, key).error(format!("{} is no truth value", kind(value)), "give true or false"))
             }
         }
     }
@@ -368,13 +376,20 @@ fn whole(number: f64, range: &limits::Range, place: impl FnOnce() -> Place) -> R
 }
 
 fn kind(value: &Spanned<DeValue<'_>>) -> &'static str {
-    value.get_ref().type_str()
+    match value.get_ref() {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "a truth value",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
 }
 
 fn not_a_number(value: &Spanned<DeValue<'_>>) -> String {
     match value.get_ref().as_str() {
         Some(text) => format!("the text {} is not a number", quote(text.as_bytes())),
-        None => format!("a {} is not a number", kind(value)),
+        None => format!("{} is not a number", kind(value)),
     }
 }
 

@@ -34,6 +34,9 @@ impl Output {
     /// A folder that is missing or not writable, or a directory at `path`.
     pub fn create(path: &Path) -> Result<Output> {
         let fail = |e| error(path, e);
+        if path.to_string_lossy().ends_with(std::path::is_separator) {
+            return Err(fail(io::Error::new(io::ErrorKind::IsADirectory, "it names a directory, not a file")));
+        }
         // A link may also point to what is not there yet.
         let linked = || fs::read_link(path).map(|to| path.parent().unwrap_or(Path::new("")).join(to));
         let target = fs::canonicalize(path).or_else(|_| linked()).unwrap_or_else(|_| path.to_path_buf());
@@ -128,6 +131,9 @@ mod tests {
     fn a_directory_or_a_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         assert!(write_file(folder.path(), b"x").unwrap_err().to_string().contains("it is a directory"));
+        assert!(
+            write_file(&folder.path().join("new/"), b"x").unwrap_err().to_string().contains("it names a directory")
+        );
         assert!(write_file(&folder.path().join("no/out"), b"x").unwrap_err().to_string().contains("cannot write"));
     }
 

@@ -120,6 +120,7 @@ pub fn parse_with(problem: Text<'_>, layers: Option<Text<'_>>) -> Result<Problem
     let links = file.many("link")?.iter().map(|t| link(t, &names)).collect::<Result<_>>()?;
     let mut time_factors = [1.0; MAX_WIDTH as usize + 1];
     if let Some(bits) = file.optional("bits")? {
+        whole_widths(&bits)?;
         for (key, factor) in WIDTHS.into_iter().zip(&mut time_factors[1..]) {
             *factor = bits.number(key, &limits::FACTOR)?.unwrap_or(1.0);
         }
@@ -217,6 +218,9 @@ fn curve(file: &File<'_>, quality: &Table<'_>, table: &str) -> Result<Option<Cur
     if !quality.has("perplexity") {
         return Ok(None);
     }
+    if !quality.is_array("perplexity") {
+        return Err(quality.place_of("perplexity").error("not a list of points", REMEDY));
+    }
     let items = quality.items("perplexity");
     let wrong = |Fault { point, what }| match point.and_then(|at| Some((at, items.get(at)?))) {
         Some((at, item)) => file.origin.place(item.span(), format!("{table}.perplexity.{at}")).error(what, REMEDY),
@@ -278,6 +282,7 @@ fn layer(t: &Table<'_>) -> Result<Layer> {
     let errors = t.optional("weight_error")?.ok_or_else(|| {
         t.missing("weight_error", "give the error of each width on offer, such as { \"4\" = 0.03, \"16\" = 0.0 }")
     })?;
+    whole_widths(&errors)?;
     let mut widths = Vec::new();
     for (key, bits) in WIDTHS.into_iter().zip(1..) {
         if let Some(error) = errors.number(key, &limits::WEIGHT_ERROR)? {
@@ -292,6 +297,17 @@ fn layer(t: &Table<'_>) -> Result<Layer> {
         kv_bytes_per_token: t.number("kv_bytes_per_token", &limits::TOKEN_BYTES)?.unwrap_or(0.0),
         widths,
     })
+}
+
+/// Refuses 4.5, which TOML reads as a key of the table 4.
+fn whole_widths(t: &Table<'_>) -> Result<()> {
+    match WIDTHS.into_iter().find(|key| t.is_table(key)) {
+        Some(key) => {
+            let remedy = "give whole widths from 1 to 32 bits, such as 4 = 0.6";
+            Err(t.place_of(key).error("a width with a point, or a table", remedy))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The problem as a file that [`parse`] reads back.
@@ -427,7 +443,7 @@ weight_error = { \"4\" = 0.03, \"16\" = 0.0 }
     fn every_mistake_has_its_line_and_key() {
         for (from, to, message) in [
             ("budget = 0.8", "budget = -1", "p, line 5, quality.budget: -1 is negative"),
-            ("budget = 0.8", "budget = 0.8\nperplexity = 3", "p, line 6, quality.perplexity: 0 points; give [sum"),
+            ("budget = 0.8", "budget = 0.8\nperplexity = 3", "p, line 6, quality.perplexity: not a list of points"),
             ("budget = 0.8", "budget = 0.8\nperplexity = []", "p, line 6, quality.perplexity: 0 points"),
             (
                 "budget = 0.8",
@@ -455,6 +471,9 @@ weight_error = { \"4\" = 0.03, \"16\" = 0.0 }
             ),
             ("\"4\" = 0.6", "\"33\" = 0.6", "p, line 7, bits.33: unknown key; the keys of [bits] are 1, 2, 3"),
             ("\"4\" = 0.6", "\"4\" = 0", "p, line 7, bits.4: 0 is not allowed"),
+            ("\"4\" = 0.6", "4.5 = 0.6", "p, line 7, bits.4: a width with a point, or a table; give whole widths"),
+            ("\"4\" = 0.6", "\"4\" = []", "p, line 7, bits.4: a list is not a number; give a factor"),
+            ("\"4\" = 0.03", "4.5 = 0.03", "p, line 27, layer.0.weight_error.4: a width with a point, or a table"),
             ("max_busy_s", "max_busy", "p, line 12, server.0.max_busy: unknown key; the keys of [[server]] are name"),
             ("name = \"b\"", "name = \"a\"", "p, line 14, server.1.name: 'a' is the name of server 1 too"),
             ("name = \"b\"\n", "", "p, line 13, server.1.name: the key is missing"),

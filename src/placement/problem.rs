@@ -292,7 +292,7 @@ fn count(n: usize, most: usize, key: &str, what: &str) -> Result<()> {
 }
 
 /// A number that is measured in parts of a limit, or is one: 0, or large enough to be divided by.
-fn check_limit(x: f64, range: &Range, place: impl Fn() -> Place) -> Result<()> {
+pub(crate) fn check_limit(x: f64, range: &Range, place: impl Fn() -> Place) -> Result<()> {
     range.check(x, &place)?;
     if x > 0.0 && x < limits::SMALLEST_PART {
         let problem = format!("{x:e} is too small");

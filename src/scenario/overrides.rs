@@ -295,11 +295,7 @@ mod tests {
             ("service.x.share", "1", "--set service.x.share: the file has 1 [[service]]"),
             ("service.0.model.preset", "x", "--set service.0.model.preset: unknown preset 'x'"),
             ("service.0.model.layer", "1", "--set service.0.model.layer: unknown key; the keys of [model] are preset"),
-            (
-                "service.0.model",
-                "{ preset = 1 }",
-                "--set service.0.model, service.0.model.preset: a integer is no text",
-            ),
+            ("service.0.model", "{ preset = 1 }", "--set service.0.model, service.0.model.preset: a number is no text"),
             ("service.0.radio.preset", "paper", "--set service.0.radio.preset: unknown key"),
             ("qos.0.deadline_s", "[2, 1]", "--set qos.0.deadline_s: 2 is above 1"),
             ("synthesis.seed", "x", "--set synthesis.seed: the text 'x' is not a number"),
