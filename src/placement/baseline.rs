@@ -1,11 +1,13 @@
 //! What one would do without the exact solver, each with the delay it gives or why it cannot be done.
 
 use std::fmt;
+use std::time::Instant;
 
 use super::delay::{self, Communication, Usage};
 use super::problem::{Problem, Seat};
-use super::solve::{Outcome, solve_tables};
+use super::solve::{Outcome, Solution, solve_tables};
 use super::tables::Tables;
+use crate::limits::MAX_WIDTH;
 use crate::search::Limits;
 
 /// A way to place layers.
@@ -39,9 +41,10 @@ impl Baseline {
         Baseline::QuantizationAlone,
     ];
 
-    /// A baseline by its name on the command line.
+    /// A baseline by its name on the command line; of uniform-N for any width N.
     pub fn from_name(name: &str) -> Option<Baseline> {
-        Baseline::ALL.into_iter().find(|b| b.to_string() == name)
+        let mut all = Baseline::ALL.into_iter().chain((1..=MAX_WIDTH).map(Baseline::Uniform));
+        all.find(|b| b.to_string() == name)
     }
 }
 
@@ -57,6 +60,9 @@ impl fmt::Display for Baseline {
         }
     }
 }
+
+/// Why there is nothing where there might be something.
+const NO_TIME: &str = "the time limit came first";
 
 /// What a baseline gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,21 +85,16 @@ pub fn place(
     communication: Communication,
     limits: &Limits,
 ) -> Result<Placed, String> {
-    let fixed = |placement: Vec<usize>| {
-        let t = Tables { fixed: Some(placement), ..Tables::new(problem, communication) };
-        exact(problem, &t, limits)
-    };
     match baseline {
-        Baseline::OneServer => {
-            let all = (0..problem.servers.len()).map(|i| fixed(vec![i; problem.len()]));
-            let best = all.flatten().min_by(|a, b| a.usage.delay_s.total_cmp(&b.usage.delay_s));
-            best.ok_or_else(|| "no server alone holds all layers within the quality budget and its limits".to_string())
-        }
+        Baseline::OneServer => one_server(problem, communication, limits),
         Baseline::EvenSplit => uniform_bits(problem, communication, |_| Some(even(problem))),
         Baseline::Greedy => uniform_bits(problem, communication, |bits| greedy(problem, bits)),
         Baseline::Uniform(bits) => uniform(problem, communication, bits, limits),
         Baseline::PlacementAlone => uniform(problem, communication, 16, limits),
-        Baseline::QuantizationAlone => fixed(even(problem)).map_err(|why| format!("even split: {why}")),
+        Baseline::QuantizationAlone => {
+            let t = Tables { fixed: Some(even(problem)), ..Tables::new(problem, communication) };
+            exact(problem, &t, limits).map_err(|why| format!("even split: {why}"))
+        }
     }
 }
 
@@ -101,7 +102,38 @@ fn exact(problem: &Problem, t: &Tables, limits: &Limits) -> Result<Placed, Strin
     match solve_tables(problem, t, limits, false) {
         Outcome::Placed(s) => Ok(Placed { seats: s.seats, usage: s.usage, bound_s: s.bound_s }),
         Outcome::Infeasible => Err("no bits or placement keep all limits".to_string()),
-        Outcome::Unknown { .. } => Err("the time limit came first".to_string()),
+        Outcome::Unknown { .. } => Err(NO_TIME.to_string()),
+    }
+}
+
+/// The best server, all within one time limit.
+fn one_server(problem: &Problem, communication: Communication, limits: &Limits) -> Result<Placed, String> {
+    let start = Instant::now();
+    let mut t = Tables::new(problem, communication);
+    let (mut best, mut bound): (Option<Solution>, f64) = (None, f64::INFINITY);
+    for i in 0..problem.servers.len() {
+        let time = limits.time.map(|time| time.saturating_sub(start.elapsed()));
+        if i > 0 && time.is_some_and(|left| left.is_zero()) {
+            // The servers that are left may be faster.
+            bound = 0.0;
+            break;
+        }
+        t.fixed = Some(vec![i; problem.len()]);
+        match solve_tables(problem, &t, &Limits { time, ..limits.clone() }, false) {
+            Outcome::Placed(s) => {
+                bound = bound.min(s.bound_s);
+                if best.as_ref().is_none_or(|b| s.usage.delay_s < b.usage.delay_s) {
+                    best = Some(*s);
+                }
+            }
+            Outcome::Infeasible => {}
+            Outcome::Unknown { bound_s } => bound = bound.min(bound_s),
+        }
+    }
+    match best {
+        Some(Solution { seats, usage, .. }) => Ok(Placed { seats, bound_s: bound.min(usage.delay_s), usage }),
+        None if bound.is_finite() => Err(NO_TIME.to_string()),
+        None => Err("no server alone holds all layers within the quality budget and its limits".to_string()),
     }
 }
 
@@ -110,7 +142,7 @@ fn uniform(problem: &Problem, communication: Communication, bits: u32, limits: &
     for layer in one.models.iter_mut().flat_map(|m| &mut m.layers) {
         layer.widths.retain(|w| w.bits == bits);
         if layer.widths.is_empty() {
-            return Err(format!("{} has no {bits} bits on offer", layer.name));
+            return Err(format!("{} has no {} on offer", layer.name, self::bits(bits)));
         }
     }
     for model in &one.models {
@@ -120,7 +152,10 @@ fn uniform(problem: &Problem, communication: Communication, bits: u32, limits: &
         }
     }
     let t = Tables::new(&one, communication);
-    exact(&one, &t, limits).map_err(|_| format!("no placement holds {bits} bits everywhere"))
+    exact(&one, &t, limits).map_err(|why| match why.as_str() {
+        NO_TIME => why,
+        _ => format!("no placement holds {} everywhere", self::bits(bits)),
+    })
 }
 
 /// The fastest of the placements with one width for all layers.
@@ -136,7 +171,7 @@ fn uniform_bits(
         Some(last) if last.0 == reason => last.2 = bits,
         _ => why.push((reason, bits, bits)),
     };
-    for bits in 1..=crate::limits::MAX_WIDTH {
+    for bits in 1..=MAX_WIDTH {
         if problem.layers().any(|(_, l)| l.error(bits).is_none()) {
             continue;
         }
@@ -159,8 +194,12 @@ fn uniform_bits(
     })
 }
 
+fn bits(n: u32) -> String {
+    if n == 1 { "1 bit".to_string() } else { format!("{n} bits") }
+}
+
 fn widths(a: u32, b: u32) -> String {
-    if a == b { format!("{a} bits") } else { format!("{a}–{b} bits") }
+    if a == b { bits(a) } else { format!("{a}–{b} bits") }
 }
 
 /// Equal runs of each model on all servers in their order.

@@ -110,6 +110,20 @@ pub fn node(
 }
 
 impl Node {
+    /// The fewest and the most KV tokens that a request of the scenario's arrivals takes: its prompt, padded where that is
+    /// constant, and its output.
+    pub fn request_tokens(&self) -> (u64, u64) {
+        let a = &self.scenario.arrivals;
+        let (prompts, outputs) = (charged(&self.scenario, ends(&a.prompt_tokens)), ends(&a.output_tokens));
+        let sum = |at: usize| u64::from(prompts[at]) + u64::from(outputs[at]);
+        (sum(0), sum(1))
+    }
+
+    /// The fewest KV tokens that any request takes: one token of output, and one of prompt or the constant padding.
+    pub fn least_tokens(&self) -> u64 {
+        u64::from(charged(&self.scenario, [1, 1])[0]) + 1
+    }
+
     /// C/β: FLOP of the cost model done in a second.
     pub fn effective_flops(&self) -> f64 {
         self.scenario.node.compute_flops / self.scenario.quantization.time_factor
@@ -201,8 +215,10 @@ pub fn check_base(problem: &Problem, base: &Scenario) -> Result<()> {
     let remedy = "give a scenario of the model that is placed (--scenario)";
     let name = || quote(base.model.name.as_bytes());
     if blocks().count() != base.model.layers as usize {
-        let of = if any { "layers with a KV cache" } else { "layers" };
-        let what = format!("{} has {} layers, and {} {of} are placed", name(), base.model.layers, blocks().count());
+        let of = if any { " with a KV cache" } else { "" };
+        let layers = |n: usize| if n == 1 { "1 layer".to_string() } else { format!("{n} layers") };
+        let (has, placed) = (layers(base.model.layers as usize), layers(blocks().count()));
+        let what = format!("{} has {has}, and the problem has {placed}{of}", name());
         return Err(place("model.layers").error(what, remedy));
     }
     let placed: f64 = blocks().map(|layer| layer.parameters).sum();
@@ -254,18 +270,29 @@ fn kv_tokens(problem: &Problem, model: &Model, seats: &[Seat]) -> (u64, Option<u
     least
 }
 
-fn departure(problem: &Problem, seats: &[Seat], communication: Communication, scenario: &Scenario) -> (f64, f64) {
-    let ends = |lengths: &TokenLengths| match lengths {
+/// The shortest and the longest.
+fn ends(lengths: &TokenLengths) -> [u32; 2] {
+    match lengths {
         TokenLengths::Levels(levels) => {
             let levels = levels.as_slice();
             [levels.iter().min(), levels.iter().max()].map(|n| n.copied().unwrap_or(1))
         }
         TokenLengths::Uniform(low, high) => [*low, *high],
-    };
+    }
+}
+
+/// The tokens that prompts count as.
+fn charged(scenario: &Scenario, prompts: [u32; 2]) -> [u32; 2] {
+    match scenario.padding {
+        Padding::Fixed(tokens) => [tokens; 2],
+        Padding::Longest | Padding::None => prompts,
+    }
+}
+
+fn departure(problem: &Problem, seats: &[Seat], communication: Communication, scenario: &Scenario) -> (f64, f64) {
     let (mut low, mut high) = (f64::INFINITY, 0.0f64);
-    for prompt in ends(&scenario.arrivals.prompt_tokens) {
+    for charged in charged(scenario, ends(&scenario.arrivals.prompt_tokens)) {
         for output in ends(&scenario.arrivals.output_tokens) {
-            let charged = if let Padding::Fixed(tokens) = scenario.padding { tokens } else { prompt };
             let mut other = problem.clone();
             for model in &mut other.models {
                 (model.prompt_tokens, model.output_tokens) = (charged, output);
@@ -436,7 +463,10 @@ mod tests {
         assert!(refused(&two, &good).starts_with("problem, model: 2 models are placed"));
         let mut layers = good.clone();
         layers.model.layers += 1;
-        assert!(refused(&p, &layers).starts_with("scenario, model.layers: 'opt-350m' has 7 layers, and 6 layers with"));
+        assert!(
+            refused(&p, &layers)
+                .starts_with("scenario, model.layers: 'opt-350m' has 7 layers, and the problem has 6 layers with")
+        );
         let mut wide = good.clone();
         wide.model.ffn_size += 200;
         let e = refused(&p, &wide);

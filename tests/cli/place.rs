@@ -201,12 +201,19 @@ fn a_placement_becomes_a_node_that_is_solved_and_simulated() {
         assert!(simulated.contains(part), "{part}: {simulated}");
     }
     // The same from any solver, and from a base of one's own.
-    let rest = SCENARIO.split("[quantization]").nth(1).unwrap();
-    let base = format!("[model]\npreset = \"opt-350m\"\n[quantization]{rest}");
+    let rest = SCENARIO.split("[quantization]").nth(1).unwrap().replacen("512", "100", 1);
+    let arrivals = "[arrivals]\nprompt_tokens = [1, 100]\noutput_tokens = [1, 50]\n";
+    let base = format!("[model]\npreset = \"opt-350m\"\n[quantization]{rest}{arrivals}");
     folder.write("base.toml", base);
-    let with = ["--solver=quantization-alone", "--emit-scenario=other.toml", "--scenario=base.toml", "--output=out"];
+    let with = [
+        "--solver=quantization-alone",
+        "--held-requests=2",
+        "--emit-scenario=other.toml",
+        "--scenario=base.toml",
+        "--output=out",
+    ];
     assert!(folder.ok(&[&["place"][..], &with].concat()).is_empty());
-    assert!(folder.text("other.toml").contains("padded_prompt_tokens = 512"));
+    assert!(folder.text("other.toml").contains("padded_prompt_tokens = 100"));
     assert!(folder.text("out").contains("as a node for the scheduler"));
     folder.ok(&["simulate", "--scenario", "other.toml", "--duration", "10"]);
 }
@@ -236,7 +243,7 @@ fn what_can_be_no_node_is_refused_before_anything_is_written() {
         ),
         (
             &["--problem=curve.toml", "--emit-scenario=n"],
-            "the embedded base scenario, model.layers: 'opt-350m' has 24 layers, and 1 layers with a KV cache are"
+            "the embedded base scenario, model.layers: 'opt-350m' has 24 layers, and the problem has 1 layer with a KV cache;"
                 .to_string(),
         ),
         (
@@ -265,6 +272,9 @@ fn what_can_be_no_node_is_refused_before_anything_is_written() {
         (&["--budgets=5,x"], "--budgets: 'x' is not a number".to_string()),
         (&["--budgets="], "--budgets: '' is not a number".to_string()),
         (&["--budgets=-1"], "--budgets: -1 is negative".to_string()),
+        (&["--budgets=1e-300"], "--budgets: 1e-300 is too small; give 0, or at least".to_string()),
+        (&["--emit-scenario=./scenario.toml", "--scenario=scenario.toml"], "--emit-scenario: it is the file of --scenario".to_string()),
+        (&["--plot=no/"], "no/: cannot write: it names a directory, not a file".to_string()),
         (&["--budgets=5", "--seeds=0"], "--seeds: 0 seeds".to_string()),
         (&["--budgets=5", "--duration=0"], "--duration: 0 is not allowed".to_string()),
         (&["--budgets=5", "--rate=nan"], "--rate: not a number".to_string()),
@@ -323,7 +333,7 @@ fn a_placement_that_was_written_verifies_and_a_changed_one_does_not() {
         let changes: [Change<'_>; 8] = [
             ("seats: there is no server 'c'", &|v| v["layers"][0]["server"] = "c".into()),
             ("seats: 'x' is placed where the problem has 'decoder.1'", &|v| v["layers"][1]["name"] = "x".into()),
-            ("seats: 1 layers are placed", &|v| drop(v["layers"].as_array_mut().unwrap().pop())),
+            ("seats: 1 layer placed, and the problem has 2", &|v| drop(v["layers"].as_array_mut().unwrap().pop())),
             ("seats: no server and width on offer for decoder.0", &|v| v["layers"][0]["bits"] = 5.into()),
             ("delay: ", &|v| v["delay_s"] = 0.001.into()),
             ("bound: ", &|v| v["bound_s"] = 0.001.into()),
@@ -345,14 +355,299 @@ fn a_placement_that_was_written_verifies_and_a_changed_one_does_not() {
         folder.write("r.json", out.replace("\"optimal\"", "\"best\""));
         let refused = folder.refused(&["place", "--problem", "p.toml", "--verify", "r.json"]);
         assert!(refused.starts_with("r.json, status: unknown status 'best'; give \"optimal\""), "{refused}");
-        folder.write("r.json", "{\n\"status\": 1}");
-        let refused = folder.refused(&["place", "--problem", "p.toml", "--verify", "r.json"]);
-        assert!(refused.starts_with("r.json, line 2: "), "{refused}");
     }
     let out = folder.ok_text(&["place", "--format", "json", "--no-baselines"]);
     folder.write("r.json", &out);
     let verified = folder.ok_text(&["place", "--verify", "r.json"]);
     assert!(verified.contains("searching again proved the rest"), "{verified}");
+}
+
+/// Two models on two servers with every kind of limit.
+const TWO_MODELS: &str = "\
+[quality]
+note = \"made up\"
+[bits]
+\"4\" = 0.6
+[[server]]
+name = \"a\"
+compute_flops = 2e10
+memory_bytes = 1.2e7
+max_busy_s = 5
+max_sent_bytes = 1e6
+[[server]]
+name = \"b\"
+compute_flops = 1e10
+memory_bytes = 4e7
+[[link]]
+from = \"a\"
+to = \"b\"
+bandwidth_bytes_per_s = 1e8
+latency_s = 0.002
+[[model]]
+name = \"chat\"
+prompt_tokens = 16
+output_tokens = 8
+budget = 0.1
+[[model.layer]]
+name = \"c.0\"
+parameters = 12_600_000
+flops_per_token = 25.2e6
+activation_bytes = 2048
+weight_error = { \"4\" = 0.03, \"8\" = 0.002 }
+[[model.layer]]
+name = \"c.1\"
+parameters = 12_600_000
+flops_per_token = 25.2e6
+activation_bytes = 2048
+kv_bytes_per_token = 4096
+weight_error = { \"4\" = 0.03, \"8\" = 0.002 }
+[[model]]
+name = \"code\"
+prompt_tokens = 32
+output_tokens = 4
+budget = 0.3
+[[model.layer]]
+name = \"d.0\"
+parameters = 2_600_000
+flops_per_token = 5.2e6
+activation_bytes = 2048
+weight_error = { \"4\" = 0.03, \"8\" = 0.002 }
+";
+
+/// Every text, number and flag of a document, with its path.
+fn leaves(value: &Value, path: &str, out: &mut Vec<String>) {
+    match value {
+        Value::Object(keys) => keys.iter().for_each(|(key, inner)| leaves(inner, &format!("{path}/{key}"), out)),
+        Value::Array(items) => (0..).zip(items).for_each(|(at, inner)| leaves(inner, &format!("{path}/{at}"), out)),
+        _ => out.push(path.to_string()),
+    }
+}
+
+#[test]
+fn a_changed_field_does_not_verify() {
+    let folder = folder();
+    folder.write("two.toml", TWO_MODELS);
+    let curve = "budget = 0.1\nperplexity = [[0, 0], [0.1, 0.1]]";
+    let cache = PROBLEM.replacen("2048\nw", "2048\nkv_bytes_per_token = 4096\nw", 1).replacen("budget = 0.1", curve, 1);
+    folder.write("node.toml", cache);
+    let model = "[model]\nlayers = 2\nhidden_size = 1024\nheads = 16\nhead_dim = 64\nffn_size = 4096\n";
+    let rest = SCENARIO.split("[quantization]").nth(1).unwrap().replacen("512", "128", 1);
+    folder.write("base.toml", format!("{model}[quantization]{rest}"));
+    for (problem, more) in [
+        ("p.toml", &["--sensitivity"][..]),
+        ("two.toml", &[]),
+        ("two.toml", &["--communication=paper", "--solver=ilp"]),
+        ("two.toml", &["--solver=greedy"]),
+        ("node.toml", &["--emit-scenario=n", "--scenario=base.toml", "--held-requests=8", "--no-baselines"]),
+    ] {
+        let args = [&["place", "--problem", problem, "--format=json", "--output=r.json"], more].concat();
+        folder.run(&args);
+        let text = folder.text("r.json");
+        let base: &[&str] = if problem == "node.toml" { &["--scenario=base.toml", "--held-requests=8"] } else { &[] };
+        let check = [&["place", "--problem", problem, "--verify=r.json"], base].concat();
+        let verified = folder.ok_text(&check);
+        assert!(verified.starts_with("verified: "), "{problem}: {verified}");
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let mut paths = Vec::new();
+        leaves(&document, "", &mut paths);
+        // What only the search that made it knows, the words for what is not there, and prices: those that prove as much are as good.
+        let free = |path: &str| {
+            ["/work/", "/seconds", "/certificate/"].iter().any(|start| path.starts_with(start))
+                || path.ends_with("/reason")
+                || path.ends_with("/best_of_its_kind")
+        };
+        for path in paths.iter().filter(|path| !free(path)) {
+            let mut changed = document.clone();
+            let leaf = changed.pointer_mut(path).unwrap();
+            *leaf = match &*leaf {
+                Value::String(text) => format!("{text}x").into(),
+                // A slower one, or less of a bound, may be what a time limit left.
+                Value::Number(n) if path.starts_with("/sensitivity") => {
+                    (n.as_f64().unwrap() * if path.ends_with("bound_s") { 1.1 } else { 0.9 }).into()
+                }
+                Value::Number(n) if n.is_f64() => (n.as_f64().unwrap() * 1.001 + 1e-6).into(),
+                Value::Number(n) => (n.as_u64().unwrap() + 1).into(),
+                Value::Bool(flag) => (!*flag).into(),
+                other => panic!("{path} is {other}"),
+            };
+            // A solver that is not known may be anybody's.
+            if path == "/solver" {
+                *leaf = if text.contains("\"bound_by\": \"none\"") { "exact" } else { "greedy" }.into();
+            }
+            folder.write("r.json", changed.to_string());
+            let output = folder.run(&check);
+            let said = String::from_utf8(output.stdout).unwrap();
+            let place = path.trim_start_matches('/').replace('/', ".");
+            match output.status.code() {
+                Some(1) => assert!(said.starts_with("not verified: ") && said.lines().count() == 1, "{path}: {said}"),
+                Some(2) => assert!(String::from_utf8(output.stderr).unwrap().contains(&place), "{path}"),
+                code => panic!("{problem} {more:?}: {path} changed, and the status is {code:?}: {said}"),
+            }
+        }
+        // A field less is no placement, or not this one.
+        for key in
+            document.as_object().unwrap().keys().filter(|key| !["baselines", "sensitivity", "node"].contains(&&***key))
+        {
+            let mut changed = document.clone();
+            changed.as_object_mut().unwrap().remove(key);
+            folder.write("r.json", changed.to_string());
+            let output = folder.run(&check);
+            let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert!(output.status.code() != Some(0) && said.contains(key), "{key}: {said}");
+        }
+    }
+}
+
+#[test]
+fn mismatches_name_the_field_and_both_values() {
+    let folder = folder();
+    folder.write("two.toml", TWO_MODELS);
+    let document = |more: &[&str]| -> Value {
+        let args = [&["place", "--format=json", "--problem"], more].concat();
+        serde_json::from_str(&folder.ok_text(&args)).unwrap()
+    };
+    let (one, two, greedy) = (document(&["p.toml"]), document(&["two.toml"]), document(&["p.toml", "--solver=greedy"]));
+    type Change<'c> = (&'c str, &'c Value, &'c dyn Fn(&mut Value), &'c str);
+    let changes: [Change<'_>; 10] = [
+        (
+            "p.toml",
+            &one,
+            &|v| v["quantization_ratio"]["mean_bits"] = 5.0.into(),
+            "quantization_ratio.mean_bits: 5.0 is claimed, and it is 4.0",
+        ),
+        (
+            "p.toml",
+            &one,
+            &|v| v["memory"][1]["used_bytes"] = 1.into(),
+            "memory.1.used_bytes: 1 is claimed, and it is 13386432.0",
+        ),
+        (
+            "p.toml",
+            &one,
+            &|v| v["memory"][0]["max_busy_s"] = 1.into(),
+            "memory.0.max_busy_s: 1 is claimed, and it is not there",
+        ),
+        ("p.toml", &one, &|v| v["status"] = "feasible".into(), "status: 'feasible' is claimed, and it is 'optimal'"),
+        (
+            "p.toml",
+            &one,
+            &|v| v["weight_errors"] = "measured".into(),
+            "weight_errors: 'measured' is claimed, and it is not there",
+        ),
+        (
+            "p.toml",
+            &one,
+            &|v| v["baselines"][0]["delay_s"] = 1.into(),
+            "baselines.0.delay_s: 1 is claimed, and it is 0.00",
+        ),
+        (
+            "two.toml",
+            &two,
+            &|v| v["models"][1]["quality_used"] = 0.01.into(),
+            "models.1.quality_used: 0.01 is claimed, and it is 0.0",
+        ),
+        ("two.toml", &two, &|v| v["models"] = Value::Array(Vec::new()), "models: 0 are claimed, and there are 2"),
+        (
+            "two.toml",
+            &two,
+            &|v| v["layers"][2]["model"] = "chat".into(),
+            "layers.2.model: 'chat' is claimed, and it is 'code'",
+        ),
+        ("p.toml", &greedy, &|v| v["bound_s"] = 0.001.into(), "bound_s: 0.001 is claimed, and it is 0.0"),
+    ];
+    for (problem, document, change, why) in changes {
+        let mut changed = document.clone();
+        change(&mut changed);
+        folder.write("r.json", changed.to_string());
+        let output = folder.run(&["place", "--problem", problem, "--verify=r.json"]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{why}: {said}");
+        assert!(said.starts_with(&format!("not verified: {why}")), "{why}: {said}");
+    }
+    folder.write("r.json", greedy.to_string());
+    let verified = folder.ok_text(&["place", "--problem=p.toml", "--verify=r.json"]);
+    assert!(verified.contains("it keeps every limit; the baseline greedy claims no bound"), "{verified}");
+}
+
+#[test]
+fn what_is_no_placement_is_refused_with_where_and_what() {
+    let folder = folder();
+    let text = folder.ok_text(&["place", "--problem=p.toml", "--format=json"]);
+    let whole: Value = serde_json::from_str(&text).unwrap();
+    let with = |path: &str, value: Value| {
+        let mut changed = whole.clone();
+        *changed.pointer_mut(path).unwrap() = value;
+        changed.to_string()
+    };
+    for (text, start) in [
+        (String::new(), "r.json, line 1: the file is empty; give a file that `dftsp place --format json` wrote"),
+        ("1".to_string(), "r.json: 1 is not a table of keys; give"),
+        ("[]".to_string(), "r.json: a list is not a table of keys; give"),
+        ("{".to_string(), "r.json, line 1: the file ends before its JSON does; give"),
+        ("{\n\"status\" 1}".to_string(), "r.json, line 2: not JSON: expected `:`; give"),
+        ("{\n\"status\": 1e999}".to_string(), "r.json, line 2: not JSON: number out of range; give"),
+        ("{}".to_string(), "r.json, status: the key is missing; give"),
+        (with("/status", 1.into()), "r.json, status: 1 is not a text; give"),
+        (with("/delay_s", Value::Null), "r.json, delay_s: null is not a number; give"),
+        (
+            with("/bound_by", "me".into()),
+            "r.json, bound_by: unknown bound_by 'me'; give \"proof\" or \"general solver\"",
+        ),
+        (with("/layers", "x".into()), "r.json, layers: 'x' is not a list; give"),
+        (with("/layers/1", 2.into()), "r.json, layers.1: 2 is not a table of keys; give"),
+        (with("/layers/1/bits", 4.5.into()), "r.json, layers.1.bits: 4.5 is not a whole number; give"),
+        (with("/layers/1/bits", (-4).into()), "r.json, layers.1.bits: -4 is not a whole number; give"),
+        (with("/certificate/prices_s", 1.into()), "r.json, certificate.prices_s: 1 is not a table of keys; give"),
+        (with("/certificate/exhausted", 1.into()), "r.json, certificate.exhausted: 1 is not true or false; give"),
+        (with("/baselines/0/delay_s", "x".into()), "r.json, baselines.0.delay_s: 'x' is not a number; give"),
+    ] {
+        folder.write("r.json", &text);
+        let refused = folder.refused(&["place", "--problem=p.toml", "--verify=r.json"]);
+        assert!(refused.starts_with(start), "{refused} does not start with {start}");
+    }
+}
+
+#[test]
+fn a_node_with_too_little_room_is_told_of_or_refused() {
+    let folder = Folder::new();
+    let said = |more: &[&str]| {
+        let args = [&["place", "--no-baselines", "--emit-scenario=node.toml", "--output=out"], more].concat();
+        let output = folder.run(&args);
+        assert_eq!(output.status.code(), Some(0), "{more:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let one = said(&[]);
+    assert!(
+        one.starts_with("dftsp: --emit-scenario: the node holds 193 KV tokens, and requests of its")
+            && one.lines().count() == 1,
+        "{one}"
+    );
+    assert!(
+        one.ends_with("take 144 to 192: no two fit at once; --held-requests 2 makes room for two of any, where memories allow it\n"),
+        "{one}"
+    );
+    assert_eq!(said(&["--held-requests=2"]), "");
+    // Longer outputs than the problem's.
+    let rest = SCENARIO.split("[quantization]").nth(1).unwrap().replacen("512", "128", 1);
+    let base = format!("[model]\npreset = \"opt-350m\"\n[quantization]{rest}");
+    folder.write("base.toml", &base);
+    let some = said(&["--scenario=base.toml", "--held-requests=2"]);
+    assert!(
+        some.ends_with("take 256 to 640: not all of them fit; --held-requests 7 makes room for two of any, where memories allow it\n"),
+        "{some}"
+    );
+    let none = said(&["--scenario=base.toml"]);
+    assert!(none.contains("none of them fits") && none.contains("--held-requests 7 makes"), "{none}");
+    std::fs::remove_file(folder.path().join("node.toml")).unwrap();
+    folder.write("base.toml", base.replace("= 128", "= 512"));
+    let refused = folder.refused(&["place", "--emit-scenario=node.toml", "--scenario=base.toml"]);
+    assert!(refused.starts_with("--emit-scenario: the node holds 193 KV"), "{refused}");
+    assert!(
+        refused.ends_with(
+            "KV tokens, and with its padding every request takes 513 or more; give --held-requests 3, more memory, or a --scenario with less padding"
+        ),
+        "{refused}"
+    );
 }
 
 #[test]

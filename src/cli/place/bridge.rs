@@ -14,6 +14,7 @@ use crate::placement::Problem;
 use crate::placement::bridge::{self, Node};
 use crate::placement::budgets::{self, Plan, Row, Unplaced};
 use crate::placement::delay::Communication;
+use crate::placement::problem::check_limit;
 use crate::placement::solve::Solution;
 use crate::report::placement::Bound;
 use crate::report::placement::budgets::{Report, to_json, to_text};
@@ -33,8 +34,8 @@ pub(super) struct BridgeArgs {
     /// request of the problem the placement's delay. Needs quality.perplexity in the problem.
     #[arg(long, value_name = "FILE")]
     emit_scenario: Option<PathBuf>,
-    /// --emit-scenario, --budgets: a scenario (TOML) of the same model, from which the node takes all but node and
-    /// quantization. Without it, one for OPT-350m.
+    /// --emit-scenario, --budgets, --verify of a result with a node: a scenario (TOML) of the same model, from which the
+    /// node takes all but node and quantization. Without it, one for OPT-350m.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
     /// Instead of one placement: for each of these quality budgets ε, in place of the problem's, place the layers, make
@@ -76,20 +77,26 @@ pub(super) struct Placed<'p> {
 }
 
 impl BridgeArgs {
+    /// Where the base comes from.
+    pub(super) fn scenario(&self) -> Option<&Path> {
+        self.scenario.as_deref()
+    }
+
     /// Where the scenario goes.
     pub(super) fn emitted(&self) -> Option<&Path> {
         self.emit_scenario.as_deref()
     }
 
-    /// The sweep that is asked for, or the base of the scenario to write, if one is; refuses options without use.
-    pub(super) fn read(&self) -> Result<(Option<Sweep>, Option<Base>)> {
+    /// The sweep that is asked for, or the base of the scenario to write, if one is; refuses options without use. A placement
+    /// that is verified may have a node.
+    pub(super) fn read(&self, verify: bool) -> Result<(Option<Sweep>, Option<Base>)> {
         let refuse = |option: &str, problem: &str, remedy: &str| {
             Err(Place::file(option).error(problem.to_string(), remedy.to_string()).into())
         };
         if self.budgets.is_some() && self.emit_scenario.is_some() {
             return refuse("--emit-scenario", "--budgets makes many nodes", "leave one of the two out");
         }
-        if self.scenario.is_some() && self.budgets.is_none() && self.emit_scenario.is_none() {
+        if self.scenario.is_some() && self.budgets.is_none() && self.emit_scenario.is_none() && !verify {
             return refuse("--scenario", "no node is made", "give --emit-scenario or --budgets, or leave it out");
         }
         let given = [
@@ -123,7 +130,8 @@ impl BridgeArgs {
         Ok((Some(Sweep { base, budgets, seeds, settings }), None))
     }
 
-    fn base(&self) -> Result<Base> {
+    /// The base that is given, or the embedded one.
+    pub(super) fn base(&self) -> Result<Base> {
         Ok(match &self.scenario {
             Some(path) => {
                 Base { scenario: file::read_path(path, None)?, file: Some(one_line(&path.display().to_string())) }
@@ -139,8 +147,9 @@ fn budget(word: &str) -> Result<f64, Error> {
         let problem = format!("{} is not a number", quote(word.as_bytes()));
         place().error(problem, "give sums of weight errors with commas between, such as 0.2,0.4,0.8")
     })?;
-    limits::ERROR_BUDGET.check(number, place)?;
-    Ok(number)
+    check_limit(number, &limits::ERROR_BUDGET, place)?;
+    // Not −0.
+    Ok(number.abs())
 }
 
 impl Base {
@@ -165,6 +174,34 @@ impl Base {
         let node = bridge::node(problem, &solution.seats, &solution.usage, *communication, &self.scenario);
         node.map_err(|e| self.locate(e))
     }
+}
+
+/// What to know of the room on a node before it serves requests, in a line; nothing where each request of its scenario
+/// fits, and two of the shortest.
+///
+/// # Errors
+/// A node on which no request ever fits.
+pub(super) fn room(problem: &Problem, node: &Node) -> Result<Option<String>, Error> {
+    let Some(model) = problem.models.first() else { return Ok(None) };
+    let each = u64::from(model.prompt_tokens) + u64::from(model.output_tokens);
+    let held = |tokens: u64| tokens.div_ceil(each);
+    let place = || Place::file("--emit-scenario");
+    let (has, least) = (node.kv_tokens, node.least_tokens());
+    if has < least {
+        let what = format!("the node holds {has} KV tokens, and with its padding every request takes {least} or more");
+        let remedy = format!("give --held-requests {}, more memory, or a --scenario with less padding", held(least));
+        return Err(place().error(what, remedy));
+    }
+    let (fewest, most) = node.request_tokens();
+    let fit = match has {
+        has if has < fewest => "none of them fits",
+        has if has < most => "not all of them fit",
+        has if has < 2 * fewest => "no two fit at once",
+        _ => return Ok(None),
+    };
+    let what = format!("the node holds {has} KV tokens, and requests of its scenario take {fewest} to {most}: {fit}");
+    let remedy = format!("--held-requests {} makes room for two of any, where memories allow it", held(2 * most));
+    Ok(Some(place().error(what, remedy).to_string()))
 }
 
 /// The node as a scenario file.

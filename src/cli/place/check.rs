@@ -5,29 +5,56 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::bridge::{BridgeArgs, Placed};
+use super::{Method, method, sensitivity};
 use crate::cli::{one_line, print};
+use crate::error::quote;
 use crate::files::read::read_text;
 use crate::placement::Problem;
-use crate::placement::delay::Communication;
-use crate::placement::solve::{OPTIMALITY, Outcome};
+use crate::placement::baseline::{self, Baseline};
+use crate::placement::bridge::Node;
+use crate::placement::delay::{self, Communication};
+use crate::placement::solve::{OPTIMALITY, Outcome, Solution};
 use crate::placement::verify::{Checked, verify};
-use crate::report::placement::json::{Claim, parse_claim};
+use crate::report::number::count;
+use crate::report::placement::claim::{Claim, Other, parse_claim};
+use crate::report::placement::{Bound, mean_bits};
+use crate::search::Limits;
 
 /// The largest placement file, bytes.
-const MAX_FILE: u64 = 1 << 28;
+const MAX_FILE: u64 = 1 << 26;
+
+/// What a placement is checked against.
+pub(super) struct Check<'c> {
+    pub(super) problem: &'c Problem,
+    /// Of each search.
+    pub(super) limits: &'c Limits,
+    /// The scenario that a node was made from.
+    pub(super) bridge: &'c BridgeArgs,
+    /// Whether baselines are computed again.
+    pub(super) baselines: bool,
+}
+
+/// What does not hold, in a line.
+type Verdict<T> = std::result::Result<T, String>;
 
 /// Checks the placement in a file. What its prices do not prove is searched again by `place`.
 pub(super) fn run(
     path: &Path,
-    problem: &Problem,
+    check: &Check<'_>,
     place: impl Fn(&Problem, Communication) -> Outcome,
 ) -> Result<ExitCode> {
     let text = read_text(path, MAX_FILE)?;
-    let verdict = match parse_claim(&text, &path.display().to_string(), problem)? {
-        Ok(claim) => match verify(problem, claim.communication, &claim.solution) {
-            Ok(checked) => rest(&claim, &checked, || place(problem, claim.communication)),
-            Err(failure) => Err(format!("{}: {}", failure.check, failure.detail)),
-        },
+    let claim = parse_claim(&text, &path.display().to_string(), check.problem)?;
+    let checked = claim.and_then(|claim| {
+        let checked = verify(check.problem, claim.communication, &claim.solution)?;
+        Ok((claim, checked))
+    });
+    let verdict = match checked {
+        Ok((claim, checked)) => {
+            let node = if claim.has_node { Some(check.node(&claim)?) } else { None };
+            check.rest(&claim, &checked, node.as_ref(), |problem| place(problem, claim.communication))
+        }
         Err(failure) => Err(format!("{}: {}", failure.check, failure.detail)),
     };
     match verdict {
@@ -42,14 +69,84 @@ pub(super) fn run(
     }
 }
 
-/// What is left to prove when the prices have been checked: that nothing is faster than the bound.
-fn rest(claim: &Claim, checked: &Checked, again: impl Fn() -> Outcome) -> std::result::Result<String, String> {
-    let (delay, bound) = (checked.delay_s, claim.solution.bound_s);
-    if claim.optimal && delay - bound > OPTIMALITY * delay {
-        return Err(format!("bound: it is {bound} s, which does not prove {delay} s optimal"));
+impl Check<'_> {
+    /// The node of the seats, for a base that is given again.
+    fn node(&self, claim: &Claim) -> Result<Node> {
+        let base = self.bridge.base()?;
+        base.check(self.problem)?;
+        let usage = delay::usage(self.problem, &claim.solution.seats, claim.communication);
+        let solution = match usage {
+            Ok(usage) => Solution { usage, ..claim.solution.clone() },
+            // Not after they were verified.
+            Err(_) => claim.solution.clone(),
+        };
+        let placed = Placed {
+            problem: self.problem,
+            about: String::new(),
+            solver: &claim.solver,
+            communication: claim.communication,
+            bound: claim.bound,
+        };
+        Ok(base.node(&placed, &solution)?)
     }
-    let layers = claim.solution.seats.len();
-    let what = format!("{layers} layers placed, {delay} s; no placement is faster than {bound} s");
+
+    /// All but the seats, their limits, the delay and the prices.
+    fn rest(
+        &self,
+        claim: &Claim,
+        checked: &Checked,
+        node: Option<&Node>,
+        place: impl Fn(&Problem) -> Outcome,
+    ) -> Verdict<String> {
+        let (delay, bound) = (checked.delay_s, claim.solution.bound_s);
+        if claim.optimal && delay - bound > OPTIMALITY * delay {
+            return Err(format!("bound: it is {bound} s, which does not prove {delay} s optimal"));
+        }
+        if let Some(own) = method(&claim.solver).ok().map(Method::bound).filter(|own| *own != claim.bound) {
+            let solver = quote(claim.solver.as_bytes());
+            let (is, should) = (claim.bound.name(), own.name());
+            return Err(format!("bound_by: '{is}' is claimed, and that of the solver {solver} is '{should}'"));
+        }
+        claim.fields(self.problem, node).map_err(|mismatch| mismatch.to_string())?;
+        let what = format!("{} placed, {delay} s", count(claim.solution.seats.len(), "layer"));
+        let what = match claim.bound {
+            Bound::Rule => {
+                format!("{what}; it keeps every limit; the baseline {} claims no bound", one_line(&claim.solver))
+            }
+            Bound::Proven | Bound::Claimed => bounded(what, claim, checked, || place(self.problem))?,
+        };
+        if self.baselines {
+            claim.baselines.iter().try_for_each(|other| self.baseline(claim, other))?;
+        }
+        if !claim.sensitivity.is_empty() {
+            let changes = sensitivity(self.problem, place);
+            for other in &claim.sensitivity {
+                let change = changes.iter().find(|c| c.what == other.name && c.factor == other.factor);
+                let change = change.ok_or_else(|| {
+                    format!("{}: {} × {} is not computed", other.path, quote(other.name.as_bytes()), other.factor)
+                })?;
+                let again = change.result.as_ref().map(|r| *r).map_err(String::as_str);
+                other.check(again).map_err(|mismatch| mismatch.to_string())?;
+            }
+        }
+        Ok(what)
+    }
+
+    /// One baseline, again.
+    fn baseline(&self, claim: &Claim, other: &Other) -> Verdict<()> {
+        let Some(baseline) = Baseline::from_name(&other.name) else {
+            return Err(format!("{}.name: there is no baseline {}", other.path, quote(other.name.as_bytes())));
+        };
+        let again = baseline::place(self.problem, baseline, claim.communication, self.limits);
+        let again = again.as_ref().map(|p| (p.usage.delay_s, p.bound_s, mean_bits(self.problem, &p.seats)));
+        other.check(again.map_err(String::as_str)).map_err(|mismatch| mismatch.to_string())
+    }
+}
+
+/// What is left to prove when the prices have been checked: that nothing is faster than the bound.
+fn bounded(what: String, claim: &Claim, checked: &Checked, again: impl Fn() -> Outcome) -> Verdict<String> {
+    let bound = claim.solution.bound_s;
+    let what = format!("{what}; no placement is faster than {bound} s");
     if checked.enumerated <= 2.0 * OPTIMALITY {
         return Ok(format!("{what}: the prices prove it"));
     }
@@ -64,5 +161,8 @@ fn rest(claim: &Claim, checked: &Checked, again: impl Fn() -> Outcome) -> std::r
     if proven < bound * (1.0 - 2.0 * OPTIMALITY) {
         return Err(format!("bound: searching again proved {proven} s in the time limit, less than {bound} s"));
     }
-    Ok(format!("{what}: the prices prove {} s, and searching again proved the rest", checked.priced_bound_s))
+    Ok(match claim.bound {
+        Bound::Claimed => format!("{what}: searching again proved it"),
+        _ => format!("{what}: the prices prove {} s, and searching again proved the rest", checked.priced_bound_s),
+    })
 }

@@ -3,6 +3,7 @@
 mod bridge;
 mod check;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use super::outputs::Outputs;
 use super::solve::time_limit;
 use crate::error::{Error, Place, quote};
 use crate::files::read::read_text;
-use crate::limits::{self, MAX_WIDTH};
+use crate::limits;
 use crate::placement::baseline::{self, Baseline};
 use crate::placement::budgets::{Unplaced, problem_of};
 use crate::placement::delay::Communication;
@@ -26,6 +27,7 @@ use crate::placement::generate::{self, Spec};
 use crate::placement::ilp::{self, Answer};
 use crate::placement::solve::{Certificate, Outcome, Solution, Work, solve};
 use crate::placement::{Problem, infeasible};
+use crate::report::number::count;
 use crate::report::placement::{Bound, Change, Report, json, mean_bits, plot, text};
 use crate::search::Limits;
 
@@ -67,10 +69,10 @@ pub(super) struct Args {
     #[arg(long)]
     sensitivity: bool,
     /// Check a placement of the same problem, a file that --format json wrote, instead of making one: every limit, the
-    /// delay, and the bound. What its prices do not prove is searched again, within the time limit.
+    /// delay, the bound, and all else that can be computed again. What takes a search has the time limit.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "problem_output", "plot", "sensitivity", "budgets", "emit_scenario"])]
     verify: Option<PathBuf>,
-    /// Leave out what the placement is compared with.
+    /// Leave out what the placement is compared with; --verify: do not compute it again.
     #[arg(long)]
     no_baselines: bool,
     /// Write the result to a file instead of standard output.
@@ -95,6 +97,17 @@ enum Method {
     Exact,
     Ilp,
     Baseline(Baseline),
+}
+
+impl Method {
+    /// What its bound is worth.
+    fn bound(self) -> Bound {
+        match self {
+            Method::Exact => Bound::Proven,
+            Method::Ilp => Bound::Claimed,
+            Method::Baseline(_) => Bound::Rule,
+        }
+    }
 }
 
 /// The file, to say where in it something is wrong that only shows in the whole.
@@ -122,6 +135,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     super::outputs::distinct(&[
         ("--problem", args.problem.as_deref()),
         ("--layers", args.layers.as_deref()),
+        ("--scenario", args.bridge.scenario()),
         ("--output", args.output.as_deref()),
         ("--problem-output", args.problem_output.as_deref()),
         ("--plot", args.plot.as_deref()),
@@ -147,7 +161,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         limits::HELD.check(held.into(), || Place::file("--held-requests"))?;
         problem.models.iter_mut().for_each(|model| model.held_requests = held);
     }
-    let (sweep, base) = args.bridge.read()?;
+    let (sweep, base) = args.bridge.read(args.verify.is_some())?;
     if sweep.is_some() && args.sensitivity {
         let problem = "--budgets makes many placements";
         return Err(Place::file("--sensitivity").error(problem, "leave one of the two out").into());
@@ -159,14 +173,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(path) = &args.verify {
         let place =
             |problem: &Problem, communication| pool.install(|| solve(problem, communication, &limits, parallel));
-        return check::run(path, &problem, place);
+        let check =
+            check::Check { problem: &problem, limits: &limits, bridge: &args.bridge, baselines: !args.no_baselines };
+        return check::run(path, &check, place).map_err(|e| match e.downcast() {
+            Ok(error) => locate(error, source.as_ref()).into(),
+            Err(e) => e,
+        });
     }
     let place = |problem: &Problem| pool.install(|| solve(problem, communication, &limits, parallel));
-    let bound = match method {
-        Method::Exact => Bound::Proven,
-        Method::Ilp => Bound::Claimed,
-        Method::Baseline(_) => Bound::Rule,
-    };
+    let bound = method.bound();
     let named =
         bridge::Placed { problem: &problem, about: about(args, &problem), solver: &args.solver, communication, bound };
     if let Some(sweep) = sweep {
@@ -200,6 +215,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         ),
     };
     let node = base.map(|base| base.node(&named, &solution)).transpose().map_err(|e| locate(e, source.as_ref()))?;
+    let room = node.as_ref().map(|node| bridge::room(&problem, node)).transpose()?.flatten();
     let mut report = Report {
         problem: &problem,
         about: named.about.clone(),
@@ -231,7 +247,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(node) = &node {
         files.write("--emit-scenario", || bridge::to_toml(&named, node))?;
     }
-    args.finish(files, result)
+    let status = args.finish(files, result)?;
+    if let Some(room) = room {
+        // The files are as good without it.
+        let _ = writeln!(io::stderr(), "dftsp: {}", super::one_line(&room));
+    }
+    Ok(status)
 }
 
 impl Args {
@@ -294,10 +315,10 @@ fn about(args: &Args, problem: &Problem) -> String {
         n => format!(" of {n} models"),
     };
     format!(
-        "{from}; {} layers{models}, {} servers, {} links",
-        problem.len(),
-        problem.servers.len(),
-        problem.links.len()
+        "{from}; {}{models}, {}, {}",
+        count(problem.len(), "layer"),
+        count(problem.servers.len(), "server"),
+        count(problem.links.len(), "link")
     )
 }
 
@@ -307,9 +328,7 @@ fn method(name: &str) -> Result<Method> {
         "ilp" => return Ok(Method::Ilp),
         _ => {}
     }
-    let uniform = || name.strip_prefix("uniform-")?.parse().ok().filter(|bits| (1..=MAX_WIDTH).contains(bits));
-    let baseline = Baseline::from_name(name).or_else(|| uniform().map(Baseline::Uniform));
-    baseline.map(Method::Baseline).ok_or_else(|| {
+    Baseline::from_name(name).map(Method::Baseline).ok_or_else(|| {
         let remedy = "give exact, ilp, one-server, even-split, greedy, uniform-N (N from 1 to 32 bits), placement-alone or \
                       quantization-alone";
         Place::file("--solver").error(format!("unknown solver {}", quote(name.as_bytes())), remedy).into()

@@ -1,15 +1,10 @@
-//! The JSON contract of a placement, written and read.
+//! The JSON contract of a placement, written. [`claim`](super::claim) reads it.
 
-use std::collections::HashMap;
-
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{Bound, Report, mean_bits, proven};
-use crate::error::{Place, Result, quote};
-use crate::placement::delay::{self, Communication, Usage};
-use crate::placement::solve::{Certificate, Solution, Status, Work};
-use crate::placement::verify::Failure;
-use crate::placement::{Problem, Seat};
+use crate::placement::solve::Status;
 
 #[derive(Serialize)]
 struct Out<'o> {
@@ -148,13 +143,25 @@ struct WorkOut {
 
 /// The placement as a JSON document, ending in a line feed.
 pub fn to_json(r: &Report<'_>) -> String {
+    // Strings, numbers and lists only: none of them can fail.
+    let mut text = serde_json::to_string_pretty(&document(r)).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The same as a tree.
+pub(super) fn to_value(r: &Report<'_>) -> Value {
+    serde_json::to_value(document(r)).unwrap_or_default()
+}
+
+fn document<'r>(r: &'r Report<'_>) -> Out<'r> {
     let (p, s) = (r.problem, r.solution);
     let u = &s.usage;
     let several = p.models.len() > 1;
     let mean = mean_bits(p, &s.seats);
     let models = r.models();
     let (c, w) = (r.certificate(), r.work());
-    let out = Out {
+    Out {
         status: match r.status() {
             Status::Optimal => "optimal",
             Status::Feasible => "feasible",
@@ -163,11 +170,7 @@ pub fn to_json(r: &Report<'_>) -> String {
         bound_s: if r.bound == Bound::Rule { 0.0 } else { s.bound_s },
         gap: if r.bound == Bound::Rule { 1.0 } else { s.gap() },
         solver: &r.solver,
-        bound_by: match r.bound {
-            Bound::Proven => "proof",
-            Bound::Claimed => "general solver",
-            Bound::Rule => "none",
-        },
+        bound_by: r.bound.name(),
         communication: r.communication.name(),
         computation_s: u.compute_s.iter().sum(),
         communication_s: u.link_s.iter().sum(),
@@ -255,126 +258,5 @@ pub fn to_json(r: &Report<'_>) -> String {
             stopped: w.stopped,
         },
         seconds: r.seconds,
-    };
-    // Strings, numbers and lists only: none of them can fail.
-    let mut text = serde_json::to_string_pretty(&out).unwrap_or_default();
-    text.push('\n');
-    text
-}
-
-/// What a checker needs of a placement; other keys may stand beside it.
-#[derive(Deserialize)]
-struct In {
-    status: String,
-    delay_s: f64,
-    bound_s: f64,
-    communication: String,
-    layers: Vec<LayerIn>,
-    certificate: CertificateIn,
-}
-
-#[derive(Deserialize)]
-struct LayerIn {
-    name: String,
-    server: String,
-    bits: u32,
-}
-
-#[derive(Deserialize)]
-struct CertificateIn {
-    root_bound_s: f64,
-    prices_s: PricesIn,
-    labels: u64,
-    exhausted: bool,
-}
-
-#[derive(Deserialize)]
-struct PricesIn {
-    memory: Vec<f64>,
-    busy: Vec<f64>,
-    sent: Vec<f64>,
-    quality: Vec<f64>,
-}
-
-/// A placement that somebody claims, to be checked by [`verify`](crate::placement::verify::verify).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Claim {
-    /// Whether it says "optimal".
-    pub optimal: bool,
-    /// How communication is charged.
-    pub communication: Communication,
-    /// Seats, delay, bound and certificate. Of the use only the delay is a claim; the rest is that of the seats, where
-    /// they are ones.
-    pub solution: Solution,
-}
-
-/// Reads what [`to_json`] wrote for this problem; `name` is for messages. The inner error is a placement of layers, servers or
-/// with a use that the problem does not have.
-///
-/// # Errors
-/// A file that is no placement, with its line.
-pub fn parse_claim(text: &str, name: &str, problem: &Problem) -> Result<std::result::Result<Claim, Failure>> {
-    let file: In = serde_json::from_str(text).map_err(|e| {
-        let message = e.to_string();
-        let what = message.split(" at line ").next().unwrap_or_default().to_string();
-        Place::line(name, e.line() as u64).error(what, "give a file that `dftsp place --format json` wrote")
-    })?;
-    let unknown = |field: &str, text: &str, remedy: &str| {
-        Place::file(name).field(field).error(format!("unknown {field} {}", quote(text.as_bytes())), remedy)
-    };
-    let optimal = match file.status.as_str() {
-        "optimal" => true,
-        "feasible" => false,
-        other => return Err(unknown("status", other, "give \"optimal\" or \"feasible\"")),
-    };
-    let communication = Communication::ALL.into_iter().find(|c| c.name() == file.communication);
-    let communication =
-        communication.ok_or_else(|| unknown("communication", &file.communication, "give \"chain\" or \"paper\""))?;
-    Ok(claim(file, optimal, communication, problem))
-}
-
-fn claim(
-    file: In,
-    optimal: bool,
-    communication: Communication,
-    problem: &Problem,
-) -> std::result::Result<Claim, Failure> {
-    let fail = |detail: String| Failure { check: "seats", detail };
-    let servers: HashMap<&str, usize> =
-        problem.servers.iter().enumerate().map(|(at, s)| (s.name.as_str(), at)).collect();
-    if file.layers.len() != problem.len() {
-        return Err(fail(format!("{} layers are placed, and the problem has {}", file.layers.len(), problem.len())));
     }
-    let mut seats = Vec::with_capacity(file.layers.len());
-    for ((_, layer), placed) in problem.layers().zip(&file.layers) {
-        if layer.name != placed.name {
-            let (here, there) = (quote(placed.name.as_bytes()), quote(layer.name.as_bytes()));
-            return Err(fail(format!("{here} is placed where the problem has {there}")));
-        }
-        let server = servers.get(placed.server.as_str()).copied();
-        let server = server.ok_or_else(|| fail(format!("there is no server {}", quote(placed.server.as_bytes()))))?;
-        seats.push(Seat { server, bits: placed.bits });
-    }
-    let usage = delay::usage(problem, &seats, communication);
-    let usage = usage.map_err(|violation| fail(violation.describe(problem)))?;
-    let c = file.certificate;
-    Ok(Claim {
-        optimal,
-        communication,
-        solution: Solution {
-            seats,
-            usage: Usage { delay_s: file.delay_s, ..usage },
-            bound_s: file.bound_s,
-            certificate: Certificate {
-                memory: c.prices_s.memory,
-                busy: c.prices_s.busy,
-                sent: c.prices_s.sent,
-                quality: c.prices_s.quality,
-                root_bound_s: c.root_bound_s,
-                labels: c.labels,
-                exhausted: c.exhausted,
-            },
-            work: Work::default(),
-        },
-    })
 }

@@ -1,8 +1,10 @@
-//! Placements, for people ([`text`], and `plot` as SVG) and for programs (`json`); requests served against the quality
-//! budget (`budgets`).
+//! Placements, for people ([`text`], and `plot` as SVG) and for programs (`json`, which `claim` reads back); requests served
+//! against the quality budget (`budgets`).
 
 #[cfg(all(feature = "simulation", feature = "files"))]
 pub mod budgets;
+#[cfg(feature = "files")]
+pub mod claim;
 #[cfg(feature = "files")]
 pub mod json;
 #[cfg(feature = "plots")]
@@ -52,6 +54,20 @@ pub enum Bound {
     Claimed,
     /// It holds for the assignments of a baseline only.
     Rule,
+}
+
+impl Bound {
+    /// All three.
+    pub const ALL: [Bound; 3] = [Bound::Proven, Bound::Claimed, Bound::Rule];
+
+    /// What `bound_by` says of it in a result.
+    pub fn name(self) -> &'static str {
+        match self {
+            Bound::Proven => "proof",
+            Bound::Claimed => "general solver",
+            Bound::Rule => "none",
+        }
+    }
 }
 
 /// The best delay in a changed problem.
