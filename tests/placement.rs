@@ -257,6 +257,36 @@ fn limits_stop_the_search_with_a_bound() {
 }
 
 #[test]
+fn a_stopped_search_has_a_placement() {
+    for (layers, servers) in [(24, 5), (40, 8), (80, 32), (200, 100)] {
+        for seed in 1..=2 {
+            for communication in Communication::ALL {
+                let p = problem(&Spec::sized(seed, layers, servers));
+                let outcome = solve(&p, communication, &Limits::time(Duration::ZERO), false);
+                let Outcome::Placed(s) = outcome else { panic!("{layers} layers, {servers} servers, seed {seed}") };
+                verify(&p, communication, &s).unwrap();
+                assert!(s.work.stopped);
+            }
+        }
+    }
+    // Several models, with limits on time and traffic.
+    let mut found = 0;
+    for seed in 1..=40 {
+        let p = two_models(seed);
+        match solve(&p, Communication::Chain, &Limits::time(Duration::ZERO), false) {
+            Outcome::Placed(s) => {
+                verify(&p, Communication::Chain, &s).unwrap();
+                found += 1;
+            }
+            // It may yet be proven without a search that there is none.
+            Outcome::Infeasible => assert_eq!(delay(&p, Communication::Chain), None),
+            Outcome::Unknown { .. } => {}
+        }
+    }
+    assert!(found > 10, "{found}");
+}
+
+#[test]
 fn what_cannot_be_met_is_named() {
     let why = |p: &Problem| {
         assert_eq!(delay(p, Communication::Chain), None);

@@ -34,6 +34,7 @@ mod labels;
 mod orders;
 mod prices;
 pub mod problem;
+mod seed;
 pub mod solve;
 mod tables;
 pub mod verify;

@@ -6,6 +6,7 @@ use super::labels::Search;
 use super::orders;
 use super::prices::{self, Prices, Reduced};
 use super::problem::{Problem, Seat};
+use super::seed;
 use super::tables::{BUSY, MEMORY, SENT, Tables};
 use super::ways::{self, States, Ways};
 use crate::search::{Clock, Limits};
@@ -134,7 +135,12 @@ pub(super) fn solve_tables(problem: &Problem, t: &Tables, limits: &Limits, threa
         let usage = delay::feasible(problem, &seats, t.communication).ok()?;
         Some((usage.delay_s, seats))
     });
-    let found = search(t, WIDEST, start, &mut clock, threads);
+    let mut found = search(t, WIDEST, start, &mut clock, threads);
+    // Whatever is quickly placed, where the search had no time to do as well.
+    if found.work.stopped && t.fixed.is_none() {
+        let delay = found.best.as_ref().map_or(f64::INFINITY, |best| best.0);
+        found.best = seed::seed(t, delay).or(found.best);
+    }
     let Some((cost, seats)) = found.best else {
         return if found.work.stopped { Outcome::Unknown { bound_s: found.bound } } else { Outcome::Infeasible };
     };
