@@ -81,6 +81,11 @@ impl Recorded {
         Recorded { files, by_name }
     }
 
+    /// The files themselves.
+    pub fn paths(&self) -> impl Iterator<Item = &std::path::Path> {
+        self.files.paths()
+    }
+
     /// What tells the files from others.
     pub fn identity(&self) -> &[Identity] {
         self.files.identity()

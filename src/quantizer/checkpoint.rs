@@ -39,12 +39,14 @@ pub struct Identity {
 
 struct Shard {
     name: String,
+    path: PathBuf,
     file: Positioned,
 }
 
 /// The tensors of a model's files.
 pub struct Checkpoint {
     folder: PathBuf,
+    index: Option<PathBuf>,
     shards: Vec<Shard>,
     tensors: Vec<Tensor>,
     /// Shard and first byte of each tensor.
@@ -65,10 +67,11 @@ impl Checkpoint {
         })?;
         let file = if metadata.is_dir() { find(path)? } else { path.to_path_buf() };
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
-        let mut all =
-            Checkpoint { folder, shards: Vec::new(), tensors: Vec::new(), places: Vec::new(), identity: vec![] };
+        let (tensors, places) = (Vec::new(), Vec::new());
+        let mut all = Checkpoint { folder, index: None, shards: Vec::new(), tensors, places, identity: Vec::new() };
         if file.to_string_lossy().ends_with(".json") {
             all.add_indexed(&file)?;
+            all.index = Some(file);
         } else {
             for (tensor, start) in all.add_shard(&file)? {
                 all.tensors.push(tensor);
@@ -88,7 +91,12 @@ impl Checkpoint {
         &self.identity
     }
 
-    /// The dimensions in the `config.json` beside the files, if there is one.
+    /// The files themselves, and the index if there is one.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.shards.iter().map(|shard| shard.path.as_path()).chain(self.index.as_deref())
+    }
+
+    /// The `config.json` beside the files, if there is one.
     ///
     /// # Errors
     /// Those of [`model_config::read_path`].
@@ -99,6 +107,7 @@ impl Checkpoint {
 
     fn add_indexed(&mut self, path: &Path) -> Result<()> {
         let name = path.display().to_string();
+        regular(path, "give an index")?;
         let map = parse_index(&read_text(path, MAX_INDEX)?, &name)?;
         let mut by_shard: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (tensor, shard) in &map {
@@ -133,10 +142,7 @@ impl Checkpoint {
     fn add_shard(&mut self, path: &Path) -> Result<Vec<(Tensor, u64)>> {
         let name = path.display().to_string();
         let fail = |e| read_error(&name, e);
-        // What is no regular file has no length to check, and opening a pipe may wait for ever.
-        if !fs::metadata(path).map_err(|source| Error::Io { path: name.clone(), action: "open", source })?.is_file() {
-            return Err(Place::file(name).error("it is not a regular file", "give a safetensors file"));
-        }
+        regular(path, "give a safetensors file")?;
         let file = open(path)?;
         let metadata = file.metadata().map_err(fail)?;
         let file = Positioned::new(file);
@@ -155,9 +161,18 @@ impl Checkpoint {
             modified_ns: modified.map_or(0, |t| t.as_nanos() as u64),
             header: format!("{:016x}", hash(&header)),
         });
-        self.shards.push(Shard { name, file });
+        self.shards.push(Shard { name, path: path.to_path_buf(), file });
         Ok(entries.into_iter().map(|e| (e.tensor, e.start)).collect())
     }
+}
+
+/// What is no regular file has no length to check, and opening a pipe may wait for ever.
+fn regular(path: &Path, remedy: &str) -> Result<()> {
+    let name = || path.display().to_string();
+    if fs::metadata(path).map_err(|source| Error::Io { path: name(), action: "open", source })?.is_file() {
+        return Ok(());
+    }
+    Err(Place::file(name()).error("it is not a regular file", remedy))
 }
 
 /// The file to read of a folder.
@@ -241,7 +256,7 @@ impl Source for Checkpoint {
         let mut at = first + start * size as u64;
         for piece in values.chunks_mut(PIECE / size) {
             let bytes = &mut bytes[..piece.len() * size];
-            let Shard { name, file } = &self.shards[shard];
+            let Shard { name, file, .. } = &self.shards[shard];
             file.read(at, bytes).map_err(|e| read_error(name, e))?;
             convert(bytes, piece);
             at += bytes.len() as u64;
