@@ -12,12 +12,11 @@ use super::outputs::{Outputs, distinct};
 use crate::error::{Error, Place, quote};
 use crate::quantizer::cache::Cache;
 use crate::quantizer::calibration::{Calibration, Recorded};
-use crate::quantizer::checkpoint::Identity;
+use crate::quantizer::checkpoint::{Config, Identity};
 use crate::quantizer::grid::Symmetry;
 use crate::quantizer::layers::Layers;
 use crate::quantizer::{Checkpoint, Granularity, Scheme, Settings, Source, Synthetic, Table};
 use crate::report::weights::{About, to_json, to_text, to_toml};
-use crate::scenario::Model;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
@@ -136,7 +135,7 @@ struct Weights {
     /// Where a table of them is kept.
     folder: Option<PathBuf>,
     identity: Vec<Identity>,
-    config: Option<Model>,
+    config: Option<Config>,
     about: About,
     /// What must not be written over.
     files: Vec<PathBuf>,

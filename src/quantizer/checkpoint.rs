@@ -11,6 +11,7 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use serde::{Deserialize, Serialize};
 
 use super::cache::hash;
+use super::complete::wrong_type;
 use super::safetensors::{self, Unique, json_error};
 use super::source::{Dtype, Source, Tensor};
 use crate::error::{Error, Place, Result, quote};
@@ -41,6 +42,15 @@ struct Shard {
     name: String,
     path: PathBuf,
     file: Positioned,
+}
+
+/// What a `config.json` says of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The dimensions.
+    pub model: Model,
+    /// Whether the embedding serves as head; `None` where it does not say.
+    pub tied: Option<bool>,
 }
 
 /// The tensors of a model's files.
@@ -100,9 +110,16 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Those of [`model_config::read_path`].
-    pub fn config(&self) -> Result<Option<Model>> {
+    pub fn config(&self) -> Result<Option<Config>> {
         let path = self.folder.join("config.json");
-        if path.is_file() { model_config::read_path(&path).map(Some) } else { Ok(None) }
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let text = read_text(&path, model_config::MAX_FILE)?;
+        let model = model_config::parse(&text, &path.display().to_string())?;
+        // It has just been parsed.
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        Ok(Some(Config { model, tied: value.get("tie_word_embeddings").and_then(serde_json::Value::as_bool) }))
     }
 
     fn add_indexed(&mut self, path: &Path) -> Result<()> {
@@ -117,7 +134,7 @@ impl Checkpoint {
             let problem = format!("{} files are named", by_shard.len());
             return Err(Place::file(name).error(problem, format!("at most {MAX_SHARDS} are read")));
         }
-        for (shard, wanted) in by_shard {
+        for (&shard, wanted) in &by_shard {
             let number = self.shards.len();
             let file = self.folder.join(shard);
             if !file.is_file() {
@@ -126,14 +143,27 @@ impl Checkpoint {
             }
             let mut there: BTreeMap<String, (Tensor, u64)> =
                 self.add_shard(&file)?.into_iter().map(|(t, start)| (t.name.clone(), (t, start))).collect();
-            for tensor in wanted {
+            let wrong = |tensor: &str, problem| {
+                let at = Place::file(&name).field(format!("tensor {}", quote(tensor.as_bytes())));
+                at.error(problem, "give the index that belongs to the files")
+            };
+            for &tensor in wanted {
                 let Some((tensor, start)) = there.remove(tensor) else {
-                    let at = Place::file(name).field(format!("tensor {}", quote(tensor.as_bytes())));
-                    let problem = format!("it is not in {}", quote(shard.as_bytes()));
-                    return Err(at.error(problem, "give the index that belongs to the files"));
+                    return Err(wrong(tensor, format!("it is not in {}", quote(shard.as_bytes()))));
                 };
                 self.tensors.push(tensor);
                 self.places.push((number, start));
+            }
+            if let Some(left) = there.keys().next() {
+                let here = quote(shard.as_bytes());
+                // Names are in order.
+                return Err(match map.binary_search_by(|(tensor, _)| tensor.cmp(left)) {
+                    Ok(at) => {
+                        let problem = format!("it is in {here} as well as in {}", quote(map[at].1.as_bytes()));
+                        wrong(left, problem)
+                    }
+                    Err(_) => wrong(left, format!("it is in {here}, but not in the index")),
+                });
             }
         }
         Ok(())
@@ -247,10 +277,7 @@ impl Source for Checkpoint {
             Dtype::F32 => from_f32,
             Dtype::F16 => from_f16,
             Dtype::Bf16 => from_bf16,
-            Dtype::Other(name, _) => {
-                let problem = format!("weights of type {name} are not read");
-                return Err(self.place(tensor).error(problem, "convert them to F32, F16 or BF16"));
-            }
+            Dtype::Other(name, _) => return Err(wrong_type(self.place(tensor), name)),
         };
         let mut bytes = vec![0; PIECE.min(values.len() * size)];
         let mut at = first + start * size as u64;

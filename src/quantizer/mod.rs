@@ -23,6 +23,7 @@
 pub mod cache;
 pub mod calibration;
 pub mod checkpoint;
+mod complete;
 pub mod grid;
 pub mod layers;
 mod long;

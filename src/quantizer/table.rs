@@ -8,7 +8,7 @@ use super::grid::{Symmetry, WIDTHS};
 use super::layers::{Layer, Layers};
 use super::measure::{Ask, CHOICE_BITS, Sums, measure, sample};
 use super::memory::relative;
-use super::source::Source;
+use super::source::{Source, read_finite};
 use super::{Granularity, Scheme, Settings};
 use crate::error::Result;
 
@@ -61,6 +61,9 @@ impl Table {
 }
 
 fn row(source: &dyn Source, layer: &Layer, settings: &Settings, calibration: Option<&Calibration>) -> Result<Row> {
+    for &i in layer.tensors.iter().filter(|i| !layer.matrices.contains(i)) {
+        check_finite(source, i)?;
+    }
     let symmetry = match settings.scheme {
         Scheme::Always(symmetry) => symmetry,
         Scheme::Auto => choose(source, layer, settings)?,
@@ -89,6 +92,18 @@ fn row(source: &dyn Source, layer: &Layer, settings: &Settings, calibration: Opt
     };
     let errors = settings.bits().iter().map(error).collect();
     Ok(Row { layer: layer.kind.to_string(), symmetry: symmetry.name().to_string(), errors })
+}
+
+/// Norms and biases lose nothing, but are read: a model with one that is no number has no errors to speak of.
+fn check_finite(source: &dyn Source, tensor: usize) -> Result<()> {
+    const PIECE: u64 = 1 << 16;
+    let elements = source.tensors()[tensor].elements();
+    let mut values = vec![0.0; elements.min(PIECE) as usize];
+    for start in (0..elements).step_by(PIECE as usize) {
+        let piece = PIECE.min(elements - start) as usize;
+        read_finite(source, tensor, start, &mut values[..piece])?;
+    }
+    Ok(())
 }
 
 fn choose(source: &dyn Source, layer: &Layer, settings: &Settings) -> Result<Symmetry> {
