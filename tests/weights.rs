@@ -592,6 +592,50 @@ fn a_vision_tower_does_not_change_the_family() {
     assert_eq!((found.family, found.others.len()), (Family::Llama, 1));
 }
 
+/// As many scales as the quantiser in memory makes grids.
+#[test]
+fn scales_and_offsets_are_counted_unit_by_unit() {
+    let model = dftsp::scenario::preset::model("llama-3.1-8b").unwrap();
+    let small = dftsp::scenario::Model {
+        layers: 2,
+        hidden_size: 200,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 50,
+        ffn_size: 330,
+        ..model
+    };
+    let tensors = Synthetic::new(&small, 30, 0, 0, 1);
+    for (dtype, exact) in [("F32", 32), ("BF16", 16)] {
+        let parts: Vec<Part> = tensors
+            .tensors()
+            .iter()
+            .map(|t| {
+                let values = weights(2, t.elements() as usize);
+                if dtype == "F32" { f32s(&t.name, &t.shape, &values) } else { bf16s(&t.name, &t.shape, &values) }
+            })
+            .collect();
+        let folder = folder(&[("model.safetensors", file(&parts))]);
+        let files = Checkpoint::open(folder.path()).unwrap();
+        let layers = Layers::of(&files, None).unwrap();
+        for granularity in [Tensor, Channel, Group(32), Group(128)] {
+            for (symmetry, each) in [(Symmetric, 16), (Asymmetric, 32)] {
+                let table = measure(&files, &settings(granularity, Scheme::Always(symmetry)));
+                for (row, layer) in table.rows.iter().zip(&layers.layers) {
+                    let grids = |&i: &usize| {
+                        let t = &files.tensors()[i];
+                        let values = vec![1.0; t.elements() as usize];
+                        quantize(&values, t.columns() as usize, 2, granularity, symmetry).unwrap().grids().len() as u64
+                    };
+                    let all = each * layer.matrices.iter().map(grids).sum::<u64>();
+                    let wanted = BITS.map(|bits| if bits < exact { all } else { 0 });
+                    assert_eq!(row.overhead_bits, wanted, "{granularity:?} {symmetry:?} {}", row.layer);
+                }
+            }
+        }
+    }
+}
+
 /// Inputs of equal size in every direction weigh every weight alike.
 #[test]
 fn outputs_on_an_identity_differ_as_the_weights_do() {
@@ -623,6 +667,19 @@ fn outputs_on_an_identity_differ_as_the_weights_do() {
     assert!(refused(&inputs[..2]).contains("there are no inputs of head"));
     let wrong = [identity("model.layers.0.mlp.down_proj", 8), identity("decoder.0", 8), identity("head", 8)];
     assert!(refused(&wrong).contains("its shape [8, 8] is not of inputs to [8, 16]"));
+    let by = |x: f32| {
+        let inputs = calibration(&[f32s("decoder.0", &[1, 8], &[x; 8]), identity("head", 8)]);
+        Table::measure(&files, &layers, &settings, Some(&inputs))
+    };
+    // The size of all inputs together changes nothing, even where f32 would not hold the outputs.
+    let one = by(1.0).unwrap();
+    for x in [1e-40, 1e-20, 1e20, f32::MAX] {
+        for (a, b) in one.rows[1].errors.iter().zip(&by(x).unwrap().rows[1].errors) {
+            assert!((a - b).abs() <= 1e-4 * a, "{x}: {a} and {b}");
+        }
+    }
+    let zero = by(0.0).unwrap_err().to_string();
+    assert!(zero.contains("decoder.0: its outputs on the activations are all 0, or too small"), "{zero}");
     let nan = f32s("decoder.0", &[1, 8], &[f32::NAN; 8]);
     assert!(refused(&[nan, identity("head", 8)]).contains("tensor 'decoder.0': element 0 is not a number"));
 }

@@ -129,6 +129,25 @@ fn weights_are_placed_in_two_commands() {
     }
 }
 
+#[test]
+fn scales_and_offsets_are_told_in_every_form() {
+    let folder = with_model();
+    let options = ["weights", "--model", ".", "--no-cache", "--bits", "4,32", "--scheme", "asymmetric"];
+    let json: serde_json::Value =
+        serde_json::from_str(&folder.ok_text(&[&options[..], &["--format", "json"]].concat())).unwrap();
+    // 64 rows of at most 16 weights are as many groups.
+    let decoder = &json["layers"][1];
+    assert_eq!(
+        (decoder["overhead_bits"]["4"].as_u64(), decoder["overhead_bits"]["32"].as_u64()),
+        (Some(2048), Some(0))
+    );
+    assert_eq!(decoder["overhead_bits_per_parameter"]["4"].as_f64(), Some(2048.0 / 592.0));
+    let line = "scales and offsets: 3.5145 bits for each parameter at 4 bits (0.0 MB); the memory of a placement";
+    let text = folder.ok_text(&options);
+    assert!(text.contains(line) && text.contains("+bits") && text.contains("3.4595"), "{text}");
+    assert!(folder.ok_text(&[&options[..], &["--format", "toml"]].concat()).contains(&format!("# {line}")));
+}
+
 #[cfg(unix)]
 #[test]
 fn an_index_that_is_a_pipe_is_refused_without_waiting() {
