@@ -1,22 +1,22 @@
 //! `dftsp weights`.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use rayon::ThreadPoolBuilder;
 
+use super::outputs::{Outputs, distinct};
 use crate::error::{Error, Place, quote};
 use crate::quantizer::cache::Cache;
 use crate::quantizer::calibration::{Calibration, Recorded};
-use crate::quantizer::checkpoint::Identity;
+use crate::quantizer::checkpoint::{Config, Identity};
 use crate::quantizer::grid::Symmetry;
 use crate::quantizer::layers::Layers;
 use crate::quantizer::{Checkpoint, Granularity, Scheme, Settings, Source, Synthetic, Table};
 use crate::report::weights::{About, to_json, to_text, to_toml};
-use crate::scenario::Model;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
@@ -44,7 +44,7 @@ pub(super) struct Args {
     /// A folder with safetensors files, an index, or one file.
     #[arg(long, value_name = "PATH", required_unless_present = "synthetic", conflicts_with = "synthetic")]
     model: Option<PathBuf>,
-    /// Seeded synthetic weights of this model instead: opt-350m, or a model preset.
+    /// Seeded synthetic weights of this model preset instead, such as opt-350m.
     #[arg(long, value_name = "MODEL")]
     synthetic: Option<String>,
     /// Seed of synthetic weights and activations.
@@ -68,9 +68,9 @@ pub(super) struct Args {
     /// Write the table to a file instead of standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Worker threads; 0 for one on each core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    /// Threads at most; without it, one for each core. The result never depends on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    threads: Option<u32>,
     /// Keep the table in this folder instead of beside the weights.
     #[arg(long, value_name = "FOLDER", conflicts_with = "no_cache")]
     cache: Option<PathBuf>,
@@ -86,17 +86,27 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         SchemeName::Asymmetric => Scheme::Always(Symmetry::Asymmetric),
     };
     let settings = Settings::new(parse_bits(&args.bits)?, args.granularity.parse::<Granularity>()?, scheme)?;
-    let Weights { source, folder, identity, config, mut about } = args.weights()?;
+    let Weights { source, folder, identity, config, mut about, files } = args.weights()?;
     let calibration = args.calibration(&mut about)?;
+    for file in &files {
+        distinct(&[("--model", Some(file)), ("--output", args.output.as_deref())])?;
+    }
+    if let Some(Calibration::File(recorded)) = &calibration {
+        for file in recorded.paths() {
+            distinct(&[("--calibration", Some(file)), ("--output", args.output.as_deref())])?;
+        }
+    }
     let layers = Layers::of(source.as_ref(), config.as_ref())?;
     let folder = args.cache.clone().or(folder).filter(|_| !args.no_cache);
     let cache = folder.map(|folder| Cache::new(&folder, &identity, &settings, calibration.as_ref()));
+    let mut output = Outputs::open(&[("--output", args.output.as_deref())])?;
     let kept = cache.as_ref().and_then(|cache| cache.load(&layers, &settings));
     let table = match kept {
         Some(table) => table,
         None => {
-            let pool = ThreadPoolBuilder::new().num_threads(args.threads).build();
-            let pool = pool.map_err(|e| Error::Threads { threads: args.threads, source: e.into() })?;
+            let threads = args.threads.map_or(0, |n| n as usize);
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.map_err(|e| Error::Threads { threads, source: e.into() })?;
             let table = pool.install(|| Table::measure(source.as_ref(), &layers, &settings, calibration.as_ref()))?;
             if let Some(Err(e)) = cache.map(|cache| cache.store(&table)) {
                 // The table is as good without; only the next run takes as long again.
@@ -111,7 +121,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Form::Json => to_json(&about, &layers, &settings, &table),
         Form::Toml => to_toml(&about, &layers, &settings, &table),
     };
-    super::finish(args.output.as_deref(), &result)
+    if args.output.is_none() {
+        super::print(&result)?;
+    }
+    output.write("--output", || result)?;
+    output.commit()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Weights, and what is known of them.
@@ -120,8 +135,10 @@ struct Weights {
     /// Where a table of them is kept.
     folder: Option<PathBuf>,
     identity: Vec<Identity>,
-    config: Option<Model>,
+    config: Option<Config>,
     about: About,
+    /// What must not be written over.
+    files: Vec<PathBuf>,
 }
 
 impl Args {
@@ -133,7 +150,14 @@ impl Args {
             about.synthetic = true;
             let header = String::new();
             let identity = vec![Identity { file: weights.describe(), size: 0, modified_ns: 0, header }];
-            return Ok(Weights { source: Box::new(weights), folder: None, identity, config: None, about });
+            return Ok(Weights {
+                source: Box::new(weights),
+                folder: None,
+                identity,
+                config: None,
+                about,
+                files: vec![],
+            });
         };
         let weights = Checkpoint::open(path)?;
         about.weights = path.display().to_string();
@@ -142,7 +166,8 @@ impl Args {
             None
         });
         let (folder, identity) = (Some(weights.folder().to_path_buf()), weights.identity().to_vec());
-        Ok(Weights { source: Box::new(weights), folder, identity, config, about })
+        let files = weights.paths().map(Path::to_path_buf).chain([weights.folder().join("config.json")]).collect();
+        Ok(Weights { source: Box::new(weights), folder, identity, config, about, files })
     }
 
     fn calibration(&self, about: &mut About) -> Result<Option<Calibration>> {

@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 
 use super::checkpoint::{Checkpoint, Identity};
+use super::grid::{Range, power, scale};
 use super::layers::{Kind, Layer};
 use super::long::LONGEST;
 use super::source::{Source, read_finite};
@@ -24,17 +25,19 @@ const LANES: usize = 16;
 /// Where the stream of synthetic inputs begins: far behind those of synthetic weights.
 const FIRST_ROW: u64 = 1 << 58;
 
-/// Inputs of one matrix.
+/// Inputs of one matrix: values times a power of two, which brings them near 1 where `f32` would not hold outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Activations {
     columns: usize,
     values: Vec<f32>,
+    exponent: i32,
 }
 
 impl Activations {
     /// ‖row · X‖² over the tokens.
     pub(super) fn squared_output(&self, row: &[f32]) -> f64 {
-        self.values.chunks_exact(self.columns).map(|x| dot(row, x)).map(|y| y * y).sum()
+        let sum: f64 = self.values.chunks_exact(self.columns).map(|x| dot(row, x)).map(|y| y * y).sum();
+        sum * power(2 * self.exponent)
     }
 }
 
@@ -81,6 +84,11 @@ impl Recorded {
         Recorded { files, by_name }
     }
 
+    /// The files themselves.
+    pub fn paths(&self) -> impl Iterator<Item = &std::path::Path> {
+        self.files.paths()
+    }
+
     /// What tells the files from others.
     pub fn identity(&self) -> &[Identity] {
         self.files.identity()
@@ -123,7 +131,7 @@ fn synthetic(seed: u64, tensor: usize, columns: u64) -> Option<Activations> {
     let columns = usize::try_from(columns).ok().filter(|&n| n as u64 <= LONGEST)?;
     let mut rng = RowRng::new(seed, FIRST_ROW + ((tensor as u64) << 32));
     let values = (0..columns * 32).map(|_| gaussian(rng.next_unit())).collect();
-    Some(Activations { columns, values })
+    Some(Activations { columns, values, exponent: 0 })
 }
 
 impl Recorded {
@@ -147,6 +155,8 @@ impl Recorded {
         let columns = x.columns() as usize;
         let mut values = vec![0.0; columns * x.shape[0].min(TOKENS) as usize];
         read_finite(&self.files, found, 0, &mut values)?;
-        Ok(Some(Activations { columns, values }))
+        let exponent = Range::of(&values).exponent();
+        values.iter_mut().for_each(|x| *x = scale(*x, -exponent));
+        Ok(Some(Activations { columns, values, exponent }))
     }
 }

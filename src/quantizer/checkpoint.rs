@@ -11,6 +11,7 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use serde::{Deserialize, Serialize};
 
 use super::cache::hash;
+use super::complete::wrong_type;
 use super::safetensors::{self, Unique, json_error};
 use super::source::{Dtype, Source, Tensor};
 use crate::error::{Error, Place, Result, quote};
@@ -39,12 +40,23 @@ pub struct Identity {
 
 struct Shard {
     name: String,
+    path: PathBuf,
     file: Positioned,
+}
+
+/// What a `config.json` says of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The dimensions.
+    pub model: Model,
+    /// Whether the embedding serves as head; `None` where it does not say.
+    pub tied: Option<bool>,
 }
 
 /// The tensors of a model's files.
 pub struct Checkpoint {
     folder: PathBuf,
+    index: Option<PathBuf>,
     shards: Vec<Shard>,
     tensors: Vec<Tensor>,
     /// Shard and first byte of each tensor.
@@ -65,10 +77,11 @@ impl Checkpoint {
         })?;
         let file = if metadata.is_dir() { find(path)? } else { path.to_path_buf() };
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
-        let mut all =
-            Checkpoint { folder, shards: Vec::new(), tensors: Vec::new(), places: Vec::new(), identity: vec![] };
+        let (tensors, places) = (Vec::new(), Vec::new());
+        let mut all = Checkpoint { folder, index: None, shards: Vec::new(), tensors, places, identity: Vec::new() };
         if file.to_string_lossy().ends_with(".json") {
             all.add_indexed(&file)?;
+            all.index = Some(file);
         } else {
             for (tensor, start) in all.add_shard(&file)? {
                 all.tensors.push(tensor);
@@ -88,17 +101,30 @@ impl Checkpoint {
         &self.identity
     }
 
-    /// The dimensions in the `config.json` beside the files, if there is one.
+    /// The files themselves, and the index if there is one.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.shards.iter().map(|shard| shard.path.as_path()).chain(self.index.as_deref())
+    }
+
+    /// The `config.json` beside the files, if there is one.
     ///
     /// # Errors
     /// Those of [`model_config::read_path`].
-    pub fn config(&self) -> Result<Option<Model>> {
+    pub fn config(&self) -> Result<Option<Config>> {
         let path = self.folder.join("config.json");
-        if path.is_file() { model_config::read_path(&path).map(Some) } else { Ok(None) }
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let text = read_text(&path, model_config::MAX_FILE)?;
+        let model = model_config::parse(&text, &path.display().to_string())?;
+        // It has just been parsed.
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        Ok(Some(Config { model, tied: value.get("tie_word_embeddings").and_then(serde_json::Value::as_bool) }))
     }
 
     fn add_indexed(&mut self, path: &Path) -> Result<()> {
         let name = path.display().to_string();
+        regular(path, "give an index")?;
         let map = parse_index(&read_text(path, MAX_INDEX)?, &name)?;
         let mut by_shard: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (tensor, shard) in &map {
@@ -108,7 +134,7 @@ impl Checkpoint {
             let problem = format!("{} files are named", by_shard.len());
             return Err(Place::file(name).error(problem, format!("at most {MAX_SHARDS} are read")));
         }
-        for (shard, wanted) in by_shard {
+        for (&shard, wanted) in &by_shard {
             let number = self.shards.len();
             let file = self.folder.join(shard);
             if !file.is_file() {
@@ -117,14 +143,27 @@ impl Checkpoint {
             }
             let mut there: BTreeMap<String, (Tensor, u64)> =
                 self.add_shard(&file)?.into_iter().map(|(t, start)| (t.name.clone(), (t, start))).collect();
-            for tensor in wanted {
+            let wrong = |tensor: &str, problem| {
+                let at = Place::file(&name).field(format!("tensor {}", quote(tensor.as_bytes())));
+                at.error(problem, "give the index that belongs to the files")
+            };
+            for &tensor in wanted {
                 let Some((tensor, start)) = there.remove(tensor) else {
-                    let at = Place::file(name).field(format!("tensor {}", quote(tensor.as_bytes())));
-                    let problem = format!("it is not in {}", quote(shard.as_bytes()));
-                    return Err(at.error(problem, "give the index that belongs to the files"));
+                    return Err(wrong(tensor, format!("it is not in {}", quote(shard.as_bytes()))));
                 };
                 self.tensors.push(tensor);
                 self.places.push((number, start));
+            }
+            if let Some(left) = there.keys().next() {
+                let here = quote(shard.as_bytes());
+                // Names are in order.
+                return Err(match map.binary_search_by(|(tensor, _)| tensor.cmp(left)) {
+                    Ok(at) => {
+                        let problem = format!("it is in {here} as well as in {}", quote(map[at].1.as_bytes()));
+                        wrong(left, problem)
+                    }
+                    Err(_) => wrong(left, format!("it is in {here}, but not in the index")),
+                });
             }
         }
         Ok(())
@@ -133,10 +172,7 @@ impl Checkpoint {
     fn add_shard(&mut self, path: &Path) -> Result<Vec<(Tensor, u64)>> {
         let name = path.display().to_string();
         let fail = |e| read_error(&name, e);
-        // What is no regular file has no length to check, and opening a pipe may wait for ever.
-        if !fs::metadata(path).map_err(|source| Error::Io { path: name.clone(), action: "open", source })?.is_file() {
-            return Err(Place::file(name).error("it is not a regular file", "give a safetensors file"));
-        }
+        regular(path, "give a safetensors file")?;
         let file = open(path)?;
         let metadata = file.metadata().map_err(fail)?;
         let file = Positioned::new(file);
@@ -155,9 +191,18 @@ impl Checkpoint {
             modified_ns: modified.map_or(0, |t| t.as_nanos() as u64),
             header: format!("{:016x}", hash(&header)),
         });
-        self.shards.push(Shard { name, file });
+        self.shards.push(Shard { name, path: path.to_path_buf(), file });
         Ok(entries.into_iter().map(|e| (e.tensor, e.start)).collect())
     }
+}
+
+/// What is no regular file has no length to check, and opening a pipe may wait for ever.
+fn regular(path: &Path, remedy: &str) -> Result<()> {
+    let name = || path.display().to_string();
+    if fs::metadata(path).map_err(|source| Error::Io { path: name(), action: "open", source })?.is_file() {
+        return Ok(());
+    }
+    Err(Place::file(name()).error("it is not a regular file", remedy))
 }
 
 /// The file to read of a folder.
@@ -232,16 +277,13 @@ impl Source for Checkpoint {
             Dtype::F32 => from_f32,
             Dtype::F16 => from_f16,
             Dtype::Bf16 => from_bf16,
-            Dtype::Other(name, _) => {
-                let problem = format!("weights of type {name} are not read");
-                return Err(self.place(tensor).error(problem, "convert them to F32, F16 or BF16"));
-            }
+            Dtype::Other(name, _) => return Err(wrong_type(self.place(tensor), name)),
         };
         let mut bytes = vec![0; PIECE.min(values.len() * size)];
         let mut at = first + start * size as u64;
         for piece in values.chunks_mut(PIECE / size) {
             let bytes = &mut bytes[..piece.len() * size];
-            let Shard { name, file } = &self.shards[shard];
+            let Shard { name, file, .. } = &self.shards[shard];
             file.read(at, bytes).map_err(|e| read_error(name, e))?;
             convert(bytes, piece);
             at += bytes.len() as u64;

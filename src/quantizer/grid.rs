@@ -11,6 +11,8 @@
 
 /// The widest integer codes.
 pub const WIDEST: u32 = 16;
+const SCALE_BITS: u64 = 16;
+pub(super) const OFFSET_BITS: u64 = 16;
 /// Widths of a ladder: 2 to 16 bits.
 pub(super) const WIDTHS: usize = WIDEST as usize - 1;
 /// Clip ranges tried: 2^(−i/8) of the full one, down to 1/128.
@@ -41,6 +43,14 @@ impl Symmetry {
         match self {
             Symmetry::Symmetric => "symmetric",
             Symmetry::Asymmetric => "asymmetric",
+        }
+    }
+
+    /// Bits that a unit takes beside its codes: a scale, and an offset where it has one.
+    pub fn unit_bits(self) -> u64 {
+        match self {
+            Symmetry::Symmetric => SCALE_BITS,
+            Symmetry::Asymmetric => SCALE_BITS + OFFSET_BITS,
         }
     }
 }

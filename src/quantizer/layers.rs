@@ -6,15 +6,17 @@
 //! What is counted: 2 FLOP a token for each weight of a matrix, 1 for each of a norm or bias, and for the embedding one
 //! for each element that it looks up; attention over the context is left out, since it depends on the prompt. A layer passes
 //! 16-bit activations on; the head passes a token number of 4 bytes. Keys and values are 16 bits. A head that shares the
-//! embedding's matrix (tied, no `lm_head` in the files) counts that matrix again: it may run on another server.
+//! embedding's matrix (tied, no `lm_head` in the files) counts that matrix again: it may run on another server. Weights are
+//! what names call `.weight` or `.bias`; other tensors, such as tables of rotary embeddings, belong to no layer.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::checkpoint::Config;
+use super::complete::{ALL_FILES, Found, lacks};
 use super::source::{Source, Tensor};
 use crate::error::{Place, Result, quote};
 use crate::limits;
-use crate::scenario::Model;
 
 /// Which names a model has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,23 +98,32 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Finds the layers of a source, and checks them against the model's configuration, if there is one.
+    /// Finds the layers of a source, and checks that they are whole, and those of the model's configuration, if there is
+    /// one.
     ///
     /// # Errors
-    /// No decoder is found, one is missing, one has no matrix, or the configuration is of another model.
-    pub fn of(source: &dyn Source, config: Option<&Model>) -> Result<Layers> {
+    /// No decoder is found, or one is missing; a layer lacks a tensor, or has one of a shape or type that cannot be; the
+    /// configuration is of another model.
+    pub fn of(source: &dyn Source, config: Option<&Config>) -> Result<Layers> {
         let tensors = source.tensors();
-        let mut found: BTreeMap<Kind, Vec<usize>> = BTreeMap::new();
+        let mut found = Found { source, layers: BTreeMap::new(), inner: vec![""; tensors.len()] };
         let mut others = Vec::new();
         for (i, tensor) in tensors.iter().enumerate() {
-            match kind(&tensor.name) {
-                Some(kind) => found.entry(kind).or_default().push(i),
-                None => others.push(tensor.name.clone()),
+            match home(&tensor.name) {
+                Home::Layer(kind, inner) => {
+                    found.layers.entry(kind).or_default().push(i);
+                    found.inner[i] = inner;
+                }
+                Home::Number(number) => {
+                    let problem = format!("{} is no number of a layer", quote(number.as_bytes()));
+                    return Err(source.place(i).error(problem, "give 0 to 9999, without zeros in front"));
+                }
+                Home::None => others.push(tensor.name.clone()),
             }
         }
         let place = || Place::file(source.file(0));
         let decoders: Vec<u32> =
-            found.keys().filter_map(|k| if let Kind::Decoder(n) = k { Some(*n) } else { None }).collect();
+            found.layers.keys().filter_map(|k| if let Kind::Decoder(n) = k { Some(*n) } else { None }).collect();
         if decoders.is_empty() {
             let first = tensors.first().map_or_else(|| "none".to_string(), |t| quote(t.name.as_bytes()));
             let problem =
@@ -121,37 +132,36 @@ impl Layers {
         }
         if let Some((missing, _)) = (0u32..).zip(&decoders).find(|(want, have)| want != *have) {
             let problem = format!("layer {missing} has no tensors, but layer {} has", decoders[decoders.len() - 1]);
-            return Err(place().error(problem, "give all files of the model: its folder, or its index"));
+            return Err(place().error(problem, ALL_FILES));
         }
-        if let Some(config) = config
-            && config.layers as usize != decoders.len()
+        if let Some(Config { model, .. }) = config
+            && model.layers as usize != decoders.len()
         {
-            let problem = format!("{} layers are found, and config.json says {}", decoders.len(), config.layers);
-            return Err(place().error(problem, "give all files of the model: its folder, or its index"));
+            let problem = format!("{} layers are found, and config.json says {}", decoders.len(), model.layers);
+            return Err(place().error(problem, ALL_FILES));
         }
-        let tokens =
-            found.get(&Kind::Embedding).and_then(|list| list.iter().copied().find(|&i| is_tokens(&tensors[i])));
-        let tied = !found
-            .get(&Kind::Head)
-            .is_some_and(|list| list.iter().any(|&i| tensors[i].name.ends_with("lm_head.weight")));
-        if tied && tokens.is_some() {
-            found.entry(Kind::Head).or_default();
-        }
-        let hidden = hidden(tensors, &found[&Kind::Decoder(0)]);
-        if let Some(config) = config
-            && u64::from(config.hidden_size) != hidden
+        let (family, hidden) = found.check()?;
+        if let Some(Config { model, .. }) = config
+            && u64::from(model.hidden_size) != hidden
         {
-            let problem = format!("the hidden size is {hidden}, and config.json says {}", config.hidden_size);
+            let problem = format!("the hidden size is {hidden}, and config.json says {}", model.hidden_size);
             return Err(place().error(problem, "give the configuration that belongs to the weights"));
         }
-        let mut layers = Vec::with_capacity(found.len());
-        for (kind, mut list) in found {
+        let tokens = found.layers[&Kind::Embedding].iter().copied().find(|&i| is_tokens(&tensors[i]));
+        let tied = found.get(Kind::Head, "lm_head.weight").is_none();
+        if tied && config.is_some_and(|config| config.tied == Some(false)) {
+            let remedy = "give all files of the model: config.json says that the embedding does not serve as head";
+            return Err(lacks(source.file(0), Kind::Head, "lm_head.weight", 0, remedy));
+        }
+        found.layers.entry(Kind::Head).or_default();
+        let mut layers = Vec::with_capacity(found.layers.len());
+        for (kind, mut list) in found.layers {
             list.sort_by(|&a, &b| tensors[a].name.cmp(&tensors[b].name));
             let shared = if kind == Kind::Head && tied { tokens } else { None };
             list.extend(shared);
-            layers.push(layer(source, kind, list, shared.is_some(), hidden, config)?);
+            layers.push(layer(source, kind, list, shared.is_some(), hidden)?);
         }
-        Ok(Layers { family: family(tensors), layers, others })
+        Ok(Layers { family, layers, others })
     }
 
     /// Whether the head shares the embedding's matrix.
@@ -160,14 +170,7 @@ impl Layers {
     }
 }
 
-fn layer(
-    source: &dyn Source,
-    kind: Kind,
-    list: Vec<usize>,
-    tied: bool,
-    hidden: u64,
-    config: Option<&Model>,
-) -> Result<Layer> {
+fn layer(source: &dyn Source, kind: Kind, list: Vec<usize>, tied: bool, hidden: u64) -> Result<Layer> {
     let tensors = source.tensors();
     let too_large =
         |i: usize| source.place(i).error("the layer has more weights than can be counted", "is it damaged?");
@@ -183,23 +186,17 @@ fn layer(
         flops = sum(flops, work)?;
     }
     let matrices: Vec<usize> = list.iter().copied().filter(|&i| tensors[i].is_matrix()).collect();
-    let mut kv_bytes_per_token = 0;
-    if let Kind::Decoder(n) = kind {
-        if matrices.is_empty() {
-            let problem = format!("layer {n} has no matrix of weights");
-            return Err(Place::file(source.file(list[0])).error(problem, "give all files of the model"));
+    let rows = |end: &str| {
+        let names = |i: &&usize| tensors[**i].name.ends_with(end);
+        matrices.iter().find(names).map_or(0, |&i| tensors[i].shape[0])
+    };
+    let kv = match kind {
+        Kind::Decoder(_) => {
+            let joint = rows("self_attention.query_key_value.weight") / 3 * 2;
+            rows("self_attn.k_proj.weight") + rows("self_attn.v_proj.weight") + joint
         }
-        let rows = |end: &str| {
-            let names = |i: &&usize| tensors[**i].name.ends_with(end);
-            matrices.iter().find(names).map(|&i| tensors[i].shape[0])
-        };
-        let joint = || rows("query_key_value.weight").map(|n| n / 3 * 2);
-        let kv = match config {
-            Some(m) => Some(2 * u64::from(m.kv_heads) * u64::from(m.head_dim)),
-            None => rows("k_proj.weight").zip(rows("v_proj.weight")).map(|(k, v)| k + v).or_else(joint),
-        };
-        kv_bytes_per_token = 2 * kv.unwrap_or(0);
-    }
+        Kind::Embedding | Kind::Head => 0,
+    };
     Ok(Layer {
         kind,
         matrices,
@@ -207,33 +204,49 @@ fn layer(
         bytes,
         flops_per_token: flops,
         activation_bytes: if kind == Kind::Head { 4 } else { 2 * hidden },
-        kv_bytes_per_token,
+        kv_bytes_per_token: 2 * kv,
         tied,
         tensors: list,
     })
 }
 
+/// Where a tensor belongs by its name.
+enum Home<'n> {
+    /// A layer, and the name inside it.
+    Layer(Kind, &'n str),
+    /// A layer whose number is not written as one.
+    Number(&'n str),
+    None,
+}
+
 /// The name without what stands in front of the layers.
-fn stem(name: &str) -> &str {
+pub(super) fn stem(name: &str) -> &str {
     ["model.decoder.", "decoder.", "transformer.", "model."].iter().find_map(|p| name.strip_prefix(p)).unwrap_or(name)
 }
 
-fn kind(name: &str) -> Option<Kind> {
+fn home(name: &str) -> Home<'_> {
     let stem = stem(name);
+    if !stem.ends_with(".weight") && !stem.ends_with(".bias") {
+        return Home::None;
+    }
     if let Some(rest) = stem.strip_prefix("layers.").or_else(|| stem.strip_prefix("h.")) {
-        let (number, _) = rest.split_once('.')?;
-        let plain = number.len() <= 4
-            && number.bytes().all(|b| b.is_ascii_digit())
-            && (number == "0" || !number.starts_with('0'));
-        return number.parse().ok().filter(|_| plain).map(Kind::Decoder);
+        let Some((number, inner)) = rest.split_once('.') else { return Home::None };
+        if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+            return Home::None;
+        }
+        let plain = number.len() <= 4 && (number == "0" || !number.starts_with('0'));
+        return match number.parse() {
+            Ok(n) if plain => Home::Layer(Kind::Decoder(n), inner),
+            _ => Home::Number(number),
+        };
     }
     let starts = |with: &[&str]| with.iter().any(|w| stem.starts_with(w));
     if starts(&["embed_tokens.", "embed_positions.", "word_embeddings.", "word_embeddings_layernorm.", "project_in."]) {
-        Some(Kind::Embedding)
+        Home::Layer(Kind::Embedding, stem)
     } else if starts(&["lm_head.", "norm.", "final_layer_norm.", "ln_f.", "project_out."]) {
-        Some(Kind::Head)
+        Home::Layer(Kind::Head, stem)
     } else {
-        None
+        Home::None
     }
 }
 
@@ -244,24 +257,4 @@ fn is_table(tensor: &Tensor) -> bool {
 
 fn is_tokens(tensor: &Tensor) -> bool {
     matches!(stem(&tensor.name), "embed_tokens.weight" | "word_embeddings.weight")
-}
-
-/// The length of what the first decoder takes in.
-fn hidden(tensors: &[Tensor], list: &[usize]) -> u64 {
-    let matrices = || list.iter().map(|&i| &tensors[i]).filter(|t| t.is_matrix());
-    let first = matrices().find(|t| t.name.ends_with("q_proj.weight") || t.name.ends_with("query_key_value.weight"));
-    first.or_else(|| matrices().next()).map_or(0, Tensor::columns)
-}
-
-fn family(tensors: &[Tensor]) -> Family {
-    let any = |part: &str| tensors.iter().any(|t| t.name.contains(part));
-    if any("query_key_value") {
-        Family::Bloom
-    } else if any("decoder.layers.") || any(".fc1.") {
-        Family::Opt
-    } else if any("self_attn.q_proj.bias") {
-        Family::Qwen2
-    } else {
-        Family::Llama
-    }
 }

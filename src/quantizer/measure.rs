@@ -65,8 +65,7 @@ pub(super) struct Ask<'a> {
 impl Ask<'_> {
     /// The widest codes that a tensor of this type needs.
     fn widest(&self, dtype: Dtype) -> u32 {
-        let codes = |b: &&u32| **b < if dtype == Dtype::F32 { 32 } else { 16 };
-        self.bits.iter().rev().find(codes).copied().unwrap_or(0)
+        self.bits.iter().rev().find(|&&bits| dtype.has_codes(bits)).copied().unwrap_or(0)
     }
 }
 

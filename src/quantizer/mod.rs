@@ -14,7 +14,8 @@
 //!   that Δ falls with bits.
 //! - **Clipping** is chosen by error, for each unit: see [`grid`].
 //! - A layer's Δ is that of its matrices together, √(Σ‖W − Q(W)‖² / Σ‖W‖²). Norms and biases stay at 16 bits and count
-//!   as no error. Scales and offsets of units are not counted as memory.
+//!   as no error. Scales and offsets of units are not counted in a layer's bytes: a table says how many bits they take,
+//!   16 for each scale and 16 for each offset of an asymmetric unit. Δ is that of unrounded ones.
 //!
 //! Files are read in pieces of about a quarter of a megabyte, at positions, never mapped: mapping a file is `unsafe`
 //! (another process may truncate it), and each weight is read once. Results are the same on any number of threads: work is
@@ -23,6 +24,7 @@
 pub mod cache;
 pub mod calibration;
 pub mod checkpoint;
+mod complete;
 pub mod grid;
 pub mod layers;
 mod long;
@@ -61,6 +63,17 @@ impl Granularity {
             Granularity::Tensor => "tensor".to_string(),
             Granularity::Channel => "channel".to_string(),
             Granularity::Group(size) => format!("group-{size}"),
+        }
+    }
+
+    /// How many grids a tensor has.
+    pub fn units(self, tensor: &Tensor) -> u64 {
+        let columns = tensor.columns().max(1);
+        let rows = tensor.elements() / columns;
+        match self {
+            Granularity::Tensor => rows.min(1),
+            Granularity::Channel => rows,
+            Granularity::Group(size) => rows * columns.div_ceil(u64::from(size.max(1))),
         }
     }
 }

@@ -53,6 +53,11 @@ impl Dtype {
             Dtype::Other(_, size) => size,
         }
     }
+
+    /// Whether weights of this many bits are codes; otherwise they stay as they are.
+    pub fn has_codes(self, bits: u32) -> bool {
+        bits < if self == Dtype::F32 { 32 } else { 16 }
+    }
 }
 
 /// Name, shape and type of a tensor.

@@ -37,19 +37,9 @@ pub struct Synthetic {
     depth: Vec<Option<f64>>,
 }
 
-/// Models by name: `opt-350m`, and the presets of scenarios. With vocabulary, positions and the width of embeddings.
+/// Models by name: the presets of scenarios. With vocabulary, positions and the width of embeddings.
 fn known(name: &str) -> Option<(Model, [u64; 3])> {
-    let opt_350m = || Model {
-        name: name.to_string(),
-        layers: 24,
-        hidden_size: 1024,
-        heads: 16,
-        kv_heads: 16,
-        head_dim: 64,
-        ffn_size: 4096,
-        gated_ffn: false,
-    };
-    let model = if name == "opt-350m" { opt_350m() } else { preset::model(name)? };
+    let model = preset::model(name)?;
     let sizes = match name.split('-').next().unwrap_or_default() {
         _ if name == "opt-350m" => [50_272, 2050, 512],
         "opt" => [50_272, 2050, 0],
@@ -68,7 +58,7 @@ impl Synthetic {
     /// Another name.
     pub fn named(name: &str, seed: u64) -> Result<Synthetic> {
         let Some((model, [vocabulary, positions, embedded])) = known(name) else {
-            let names: Vec<&str> = ["opt-350m"].into_iter().chain(preset::model_names()).collect();
+            let names: Vec<&str> = preset::model_names().collect();
             let problem = format!("the model {} is not known", quote(name.as_bytes()));
             return Err(Place::file("--synthetic").error(problem, format!("known are {}", names.join(", "))));
         };

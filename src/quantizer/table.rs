@@ -4,13 +4,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{Activations, Calibration};
-use super::grid::{Symmetry, WIDTHS};
+use super::grid::{OFFSET_BITS, Symmetry, WIDTHS};
 use super::layers::{Layer, Layers};
 use super::measure::{Ask, CHOICE_BITS, Sums, measure, sample};
 use super::memory::relative;
-use super::source::Source;
+use super::source::{Source, read_finite};
 use super::{Granularity, Scheme, Settings};
-use crate::error::Result;
+use crate::error::{Place, Result};
 
 /// One layer of a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct Row {
     pub symmetry: String,
     /// Δ at each width of the table.
     pub errors: Vec<f64>,
+    /// Bits of all scales and offsets at each width of the table; they come on top of the codes.
+    pub overhead_bits: Vec<u64>,
 }
 
 /// Δ of every layer at every width.
@@ -54,13 +56,17 @@ impl Table {
         let names = self.rows.iter().map(|row| &row.layer);
         let numbers =
             |row: &Row| row.errors.len() == self.bits.len() && row.errors.iter().all(|e| e.is_finite() && *e >= 0.0);
+        let overhead = |row: &Row| row.overhead_bits.len() == self.bits.len();
         self.bits == settings.bits()
             && names.eq(layers.layers.iter().map(|l| l.kind.to_string()).collect::<Vec<_>>().iter())
-            && self.rows.iter().all(|row| numbers(row) && Symmetry::named(&row.symmetry).is_some())
+            && self.rows.iter().all(|row| numbers(row) && overhead(row) && Symmetry::named(&row.symmetry).is_some())
     }
 }
 
 fn row(source: &dyn Source, layer: &Layer, settings: &Settings, calibration: Option<&Calibration>) -> Result<Row> {
+    for &i in layer.tensors.iter().filter(|i| !layer.matrices.contains(i)) {
+        check_finite(source, i)?;
+    }
     let symmetry = match settings.scheme {
         Scheme::Always(symmetry) => symmetry,
         Scheme::Auto => choose(source, layer, settings)?,
@@ -82,13 +88,46 @@ fn row(source: &dyn Source, layer: &Layer, settings: &Settings, calibration: Opt
         sums.add(&one?);
     }
     let by_outputs = inputs.iter().any(Option::is_some);
+    if by_outputs {
+        check_outputs(source, layer, &sums)?;
+    }
     let error = |&bits: &u32| match bits as usize - 2 {
         at if at >= WIDTHS => 0.0,
         at if by_outputs => relative(sums.output_errors[at], sums.output_norm),
         at => relative(sums.errors[at], sums.norm),
     };
     let errors = settings.bits().iter().map(error).collect();
-    Ok(Row { layer: layer.kind.to_string(), symmetry: symmetry.name().to_string(), errors })
+    let overhead = |&bits: &u32| {
+        let coded = layer.matrices.iter().map(|&i| &source.tensors()[i]).filter(|t| t.dtype.has_codes(bits));
+        coded.map(|t| settings.granularity.units(t) * symmetry.unit_bits()).sum()
+    };
+    let overhead_bits = settings.bits().iter().map(overhead).collect();
+    Ok(Row { layer: layer.kind.to_string(), symmetry: symmetry.name().to_string(), errors, overhead_bits })
+}
+
+/// Norms and biases lose nothing, but are read: a model with one that is no number has no errors to speak of.
+fn check_finite(source: &dyn Source, tensor: usize) -> Result<()> {
+    const PIECE: u64 = 1 << 16;
+    let elements = source.tensors()[tensor].elements();
+    let mut values = vec![0.0; elements.min(PIECE) as usize];
+    for start in (0..elements).step_by(PIECE as usize) {
+        let piece = PIECE.min(elements - start) as usize;
+        read_finite(source, tensor, start, &mut values[..piece])?;
+    }
+    Ok(())
+}
+
+/// Outputs of which a part can be lost: activations of any size may be in a file.
+fn check_outputs(source: &dyn Source, layer: &Layer, sums: &Sums) -> Result<()> {
+    let what = if !sums.output_norm.is_finite() || sums.output_errors.iter().any(|e| !e.is_finite()) {
+        "too large to be compared"
+    } else if sums.output_norm == 0.0 && sums.norm > 0.0 {
+        "all 0, or too small to be compared"
+    } else {
+        return Ok(());
+    };
+    let place = Place::file(layer.matrices.first().map_or("", |&i| source.file(i))).field(layer.kind.to_string());
+    Err(place.error(format!("its outputs on the activations are {what}"), "give activations of a model at work"))
 }
 
 fn choose(source: &dyn Source, layer: &Layer, settings: &Settings) -> Result<Symmetry> {
@@ -101,7 +140,7 @@ fn choose(source: &dyn Source, layer: &Layer, settings: &Settings) -> Result<Sym
             Granularity::Group(size) => t.columns().min(u64::from(size)),
         };
         // A bit more for each weight makes the squared error four times smaller; offsets cost 16 for each unit.
-        let same_bits = libm::exp2(-2.0 * 16.0 / unit as f64);
+        let same_bits = libm::exp2(-2.0 * OFFSET_BITS as f64 / unit as f64);
         let [symmetric, asymmetric] = match settings.granularity {
             // Some rows do not show the outliers that one grid for all of them must hold.
             granularity @ Granularity::Tensor => {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::number::count;
 use super::table;
-use crate::quantizer::layers::Layers;
+use crate::quantizer::layers::{Layer, Layers};
 use crate::quantizer::table::Row;
 use crate::quantizer::{Settings, Table};
 
@@ -31,7 +31,7 @@ impl About {
     }
 
     /// What stands above every form of the table.
-    fn lines(&self, layers: &Layers, settings: &Settings) -> Vec<String> {
+    fn lines(&self, layers: &Layers, settings: &Settings, errors: &Table) -> Vec<String> {
         let tied = if layers.tied() { ", head tied to the embedding" } else { "" };
         let mut lines = vec![
             format!(
@@ -43,6 +43,7 @@ impl About {
             format!("codes: {}, {} symmetry, clipped by error", settings.granularity.name(), settings.scheme.name()),
             format!("error: {}", self.measure()),
         ];
+        lines.extend(overhead(layers, errors));
         if let Some(activations) = &self.activations {
             lines.push(format!("activations: {activations}"));
         }
@@ -67,11 +68,29 @@ impl About {
     }
 }
 
+/// What scales and offsets of the whole model take, at the narrowest width that has any.
+fn overhead(layers: &Layers, errors: &Table) -> Option<String> {
+    let total =
+        |at: usize| errors.rows.iter().filter_map(|row| row.overhead_bits.get(at)).map(|&n| u128::from(n)).sum();
+    let (bits, most): (u32, u128) =
+        errors.bits.iter().enumerate().map(|(at, &b)| (b, total(at))).find(|(_, n)| *n > 0)?;
+    let parameters: u128 = layers.layers.iter().map(|l| u128::from(l.parameters)).sum();
+    let each = per_parameter(most as f64, parameters as f64);
+    let what = format!("{each:.4} bits for each parameter at {bits} bits ({:.1} MB)", most as f64 / 8e6);
+    Some(format!("scales and offsets: {what}; the memory of a placement does not count them"))
+}
+
+fn per_parameter(bits: f64, parameters: f64) -> f64 {
+    if parameters > 0.0 { bits / parameters } else { 0.0 }
+}
+
 /// A table for people.
 pub fn to_text(about: &About, layers: &Layers, settings: &Settings, errors: &Table) -> String {
-    let mut out = about.lines(layers, settings).join("\n");
+    let mut out = about.lines(layers, settings, errors).join("\n");
     let mut header: Vec<String> =
-        ["layer", "parameters", "MB", "MFLOP/token", "act. B", "KV B/token", "symmetry"].map(String::from).to_vec();
+        ["layer", "parameters", "MB", "MFLOP/token", "act. B", "KV B/token", "+bits", "symmetry"]
+            .map(String::from)
+            .to_vec();
     header.extend(errors.bits.iter().map(|bits| format!("{bits} bit")));
     let mut rows = vec![header];
     for (layer, row) in layers.layers.iter().zip(&errors.rows) {
@@ -82,13 +101,17 @@ pub fn to_text(about: &About, layers: &Layers, settings: &Settings, errors: &Tab
             format!("{:.2}", layer.flops_per_token as f64 / 1e6),
             layer.activation_bytes.to_string(),
             layer.kv_bytes_per_token.to_string(),
+            // Columns of text show the narrowest width.
+            row.overhead_bits
+                .first()
+                .map_or_else(String::new, |&n| format!("{:.4}", per_parameter(n as f64, layer.parameters as f64))),
             row.symmetry.clone(),
         ];
         cells.extend(row.errors.iter().map(|&e| short(e)));
         rows.push(cells);
     }
     out.push_str("\n\n");
-    let right: Vec<usize> = (1..6).chain(7..7 + errors.bits.len()).collect();
+    let right: Vec<usize> = (1..7).chain(8..8 + errors.bits.len()).collect();
     out.push_str(&table::to_text(&rows, &right));
     out
 }
@@ -134,12 +157,19 @@ struct LayerOut<'r> {
     kv_bytes_per_token: u64,
     symmetry: &'r str,
     weight_error: serde_json::Map<String, serde_json::Value>,
+    overhead_bits: serde_json::Map<String, serde_json::Value>,
+    overhead_bits_per_parameter: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A table for programs.
 pub fn to_json(about: &About, layers: &Layers, settings: &Settings, errors: &Table) -> String {
-    let by_width =
-        |row: &Row| errors.bits.iter().zip(&row.errors).map(|(bits, &e)| (bits.to_string(), e.into())).collect();
+    let widths = || errors.bits.iter().map(u32::to_string);
+    let by_width = |row: &Row| widths().zip(row.errors.iter().map(|&e| e.into())).collect();
+    let overhead = |row: &Row| widths().zip(row.overhead_bits.iter().map(|&n| n.into())).collect();
+    let each = |l: &Layer, row: &Row| {
+        let each = |&n: &u64| per_parameter(n as f64, l.parameters as f64).into();
+        widths().zip(row.overhead_bits.iter().map(each)).collect()
+    };
     let rows = layers.layers.iter().zip(&errors.rows);
     let report = Report {
         weights: &about.weights,
@@ -165,6 +195,8 @@ pub fn to_json(about: &About, layers: &Layers, settings: &Settings, errors: &Tab
                 kv_bytes_per_token: l.kv_bytes_per_token,
                 symmetry: &row.symmetry,
                 weight_error: by_width(row),
+                overhead_bits: overhead(row),
+                overhead_bits_per_parameter: each(l, row),
             })
             .collect(),
         left_out: &layers.others,
@@ -177,7 +209,7 @@ pub fn to_json(about: &About, layers: &Layers, settings: &Settings, errors: &Tab
 /// The `[[layer]]` blocks of a placement problem, for `dftsp place --layers`; what is synthetic is noted.
 pub fn to_toml(about: &About, layers: &Layers, settings: &Settings, errors: &Table) -> String {
     let mut out = String::new();
-    for line in about.lines(layers, settings) {
+    for line in about.lines(layers, settings, errors) {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "# {line}");
     }

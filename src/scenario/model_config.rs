@@ -14,7 +14,7 @@ use crate::files::read::read_text;
 use crate::limits::{self, Range};
 
 /// The largest configuration file, bytes.
-const MAX_FILE: u64 = 1 << 24;
+pub(crate) const MAX_FILE: u64 = 1 << 24;
 const FAMILIES: [&str; 6] = ["opt", "bloom", "llama", "mistral", "qwen2", "qwen3"];
 
 /// Reads a `config.json`.

@@ -130,6 +130,58 @@ fn weights_are_placed_in_two_commands() {
 }
 
 #[test]
+fn scales_and_offsets_are_told_in_every_form() {
+    let folder = with_model();
+    let options = ["weights", "--model", ".", "--no-cache", "--bits", "4,32", "--scheme", "asymmetric"];
+    let json: serde_json::Value =
+        serde_json::from_str(&folder.ok_text(&[&options[..], &["--format", "json"]].concat())).unwrap();
+    // 64 rows of at most 16 weights are as many groups.
+    let decoder = &json["layers"][1];
+    assert_eq!(
+        (decoder["overhead_bits"]["4"].as_u64(), decoder["overhead_bits"]["32"].as_u64()),
+        (Some(2048), Some(0))
+    );
+    assert_eq!(decoder["overhead_bits_per_parameter"]["4"].as_f64(), Some(2048.0 / 592.0));
+    let line = "scales and offsets: 3.5145 bits for each parameter at 4 bits (0.0 MB); the memory of a placement";
+    let text = folder.ok_text(&options);
+    assert!(text.contains(line) && text.contains("+bits") && text.contains("3.4595"), "{text}");
+    assert!(folder.ok_text(&[&options[..], &["--format", "toml"]].concat()).contains(&format!("# {line}")));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_index_that_is_a_pipe_is_refused_without_waiting() {
+    let folder = Folder::new();
+    let pipe = folder.path().join("model.safetensors.index.json");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused = folder.refused(&["weights", "--model", "."]);
+    assert!(refused.contains("index.json: it is not a regular file; give an index"), "{refused}");
+}
+
+#[test]
+fn weights_are_not_written_over() {
+    let folder = with_model();
+    folder.write("x.safetensors", file(&llama(1)));
+    let before = folder.read("model.safetensors");
+    for (options, message) in [
+        (&["--model", ".", "--output", "model.safetensors"][..], "--output: it is the file of --model; give two files"),
+        (&["--model", "model.safetensors", "--output", "./model.safetensors"], "--output: it is the file of --model"),
+        (&["--model", ".", "--output", "config.json"], "--output: it is the file of --model"),
+        (
+            &["--model", ".", "--calibration", "x.safetensors", "--output", "x.safetensors"],
+            "--output: it is the file of --calibration",
+        ),
+        (&["--model", ".", "--output", "none/out"], "none/out: cannot write"),
+    ] {
+        let output = folder.run(&[&["weights"], options].concat());
+        let found = text_of(&output.stderr);
+        assert_eq!((output.status.code(), found.lines().count()), (Some(2), 1), "{found}");
+        assert!(found.contains(message), "{options:?}: {found}");
+    }
+    assert_eq!((folder.read("model.safetensors"), folder.names().len()), (before, 2), "{:?}", folder.names());
+}
+
+#[test]
 fn wrong_options_are_refused() {
     let folder = with_model();
     for (options, message) in [
@@ -141,6 +193,8 @@ fn wrong_options_are_refused() {
         (&["--model", ".", "--bits", "4", "--granularity", "group-7"], "--granularity: 'group-7' is no granularity"),
         (&["--model", ".", "--bits", "4", "--calibration", "none"], "none: cannot open"),
         (&["--bits", "4"], "required"),
+        (&["--model", ".", "--threads", "0"], "0 is not in 1..=4096"),
+        (&["--model", ".", "--threads", "4097"], "4097 is not in 1..=4096"),
         (&["--bits", "4", "--model", ".", "--synthetic", "opt-350m"], "cannot be used with"),
     ] {
         let bits = if options.contains(&"--bits") { &[][..] } else { &["--bits", "1x"] };
@@ -149,6 +203,9 @@ fn wrong_options_are_refused() {
         assert_eq!((output.status.code(), output.stdout.len(), found.lines().count()), (Some(2), 0, 1), "{found}");
         assert!(found.contains(message), "{options:?}: {found}");
     }
+    let known = folder.run(&["weights", "--synthetic", "gpt-5"]);
+    let known = text_of(&known.stderr);
+    assert_eq!((known.matches("opt-350m").count(), known.matches("llama-3.1-8b").count()), (1, 1), "{known}");
     folder.write("model.safetensors", &file(&llama(1))[..90]);
     let output = folder.run(&["weights", "--model", "."]);
     assert_eq!(output.status.code(), Some(2));
