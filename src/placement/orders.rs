@@ -3,8 +3,9 @@
 //! An order of servers and a price of weight errors leave a shortest path: which layers each server runs, with which
 //! bits, by a dynamic program over (place in the order, layer) on costs of runs, each a knapsack over cells of memory
 //! (needs rounded up, so that memories hold). With the program from both ends, an order with one server more, less or
-//! another one is valued in O(L × length of a run). A search goes down by such changes, then by moves, exchanges and
-//! reversals; it starts again from orders shaken by a seeded generator. The price is bisected to where the budget holds
+//! another one is valued in O(L × length of a run). A search goes down by such changes, then by exchanges of neighbouring
+//! blocks and reversals, of which only those with the fastest links are valued; it starts again from orders shaken by a
+//! seeded generator. The price is bisected to where the budget holds
 //! just so, and bits are exchanged between layers where that is faster. With few servers an order may have parts of a
 //! server's memory in several places.
 //!
@@ -30,7 +31,11 @@ const POLISHED: f64 = 1.05;
 /// Operations for all runs beyond which a step would take too long.
 const LARGEST: f64 = 2e9;
 /// Places of an order that a change reaches over.
-const FARTHEST: usize = 12;
+const FARTHEST: usize = 24;
+/// Of the changes of an order's blocks, so many with the fastest links are valued.
+const VALUED: usize = 12;
+/// An order shaken from may be worse than the best at its price by this, relatively, at first; less and less later on.
+const WORSE: f64 = 0.01;
 /// A layer without a server costs so many times the slowest computation of all layers.
 const UNCOVERED: f64 = 10.0;
 
@@ -54,6 +59,10 @@ struct Costs<'t> {
     /// By first layer and part: the cost of each length.
     runs: Vec<Vec<f64>>,
     uncovered: f64,
+    /// Whether crossings take the same after all layers but the last: they are in `links` then, by pair of servers;
+    /// otherwise these are of the layer that sends most.
+    alike: bool,
+    links: Vec<f64>,
 }
 
 /// The program over an order, from both ends.
@@ -63,16 +72,18 @@ struct Program {
     forth: Vec<Vec<f64>>,
     /// Cheapest cover of layers l.. by the servers from p on, at p, l.
     back: Vec<Vec<f64>>,
+    /// Cheapest cover of layers l.. by any servers at the end of the order.
+    rest: Vec<f64>,
     cost: f64,
 }
 
 /// The fastest assignment found. `quality` are prices of weight errors and `busy` of computing, by model and server, in seconds for a unit
-/// of the grid; `start` has the servers of some path.
+/// of the grid; `start` has the servers of some path. So many orders are shaken, by a seed.
 pub(super) fn search(
     t: &Tables,
     prices: (&[f64], &[f64]),
     start: &[usize],
-    steps: usize,
+    (seed, steps): (u64, usize),
     clock: &mut Clock,
     threads: bool,
 ) -> Option<(f64, Vec<(u32, u32)>)> {
@@ -95,7 +106,7 @@ pub(super) fn search(
     // Times the price of weight errors: too low and too high.
     let (mut low, mut high) = (0.0, f64::INFINITY);
     let mut factor = 1.0;
-    let mut rows = RowRng::new(0, 0);
+    let mut rows = RowRng::new(seed, 0);
     for price in 0..PRICES {
         if clock.look() {
             break;
@@ -104,7 +115,8 @@ pub(super) fn search(
         let mut at = costs.descend(order, clock);
         let mut holds = consider(&costs, &at, &mut best);
         let rounds = if price >= SHAKEN { steps.div_ceil((PRICES - SHAKEN) * AT_ONCE) } else { 0 };
-        for _ in 0..rounds {
+        let mut record = at.cost;
+        for round in 0..rounds {
             if clock.look() {
                 break;
             }
@@ -117,7 +129,9 @@ pub(super) fn search(
             };
             for other in found {
                 let fine = consider(&costs, &other, &mut best);
-                if other.cost < at.cost {
+                let worse = WORSE * (1.0 - round as f64 / rounds as f64);
+                record = record.min(other.cost);
+                if other.cost < at.cost || (other.cost < record * (1.0 + worse) && other.order != at.order) {
                     (at, holds) = (other, fine);
                 }
             }
@@ -266,7 +280,13 @@ impl<'t> Costs<'t> {
                 }
             }
         }
-        let mut costs = Costs { t, node, units, parts, runs: Vec::new(), uncovered: UNCOVERED * most };
+        let inner = 0..t.layers - 1;
+        let same = |l: usize| (t.bytes[l], t.crossings[l]) == (t.bytes[0], t.crossings[0]) && !t.model_ends(l);
+        let alike = inner.clone().all(same);
+        let longest = inner.max_by(|&a, &b| t.bytes[a].total_cmp(&t.bytes[b])).unwrap_or(0);
+        let links = (0..t.servers * t.servers).map(|at| t.transfer(longest, at / t.servers, at % t.servers)).collect();
+        let uncovered = UNCOVERED * most;
+        let mut costs = Costs { t, node, units, parts, runs: Vec::new(), uncovered, alike, links };
         let one = |at: usize| costs.lengths(at / parts.len(), parts[at % parts.len()]);
         let all = 0..t.layers * parts.len();
         costs.runs = if threads { all.into_par_iter().map(one).collect() } else { all.map(one).collect() };
@@ -305,7 +325,8 @@ impl<'t> Costs<'t> {
     }
 
     fn crossing(&self, l: usize, i: usize, j: usize) -> f64 {
-        self.t.transfer(l - 1, self.parts[i].server, self.parts[j].server)
+        let (t, from, to) = (self.t, self.parts[i].server, self.parts[j].server);
+        if self.alike { self.links[from * t.servers + to] } else { t.transfer(l - 1, from, to) }
     }
 
     fn run(&self, l: usize, i: usize) -> &[f64] {
@@ -319,7 +340,7 @@ impl<'t> Costs<'t> {
         others.filter(|part| part.server == server).map(|part| part.share).sum::<usize>() + share <= ALL
     }
 
-    /// An order with two parts more, less, or one of each, and a part of it reversed.
+    /// An order with two parts more, less, or one of each, and two neighbouring blocks exchanged.
     fn shake(&self, order: &[usize], rows: &mut RowRng) -> Vec<usize> {
         let d = rows.next_row();
         let mut order = order.to_vec();
@@ -335,28 +356,38 @@ impl<'t> Costs<'t> {
             }
         }
         if order.len() > 2 {
-            let (a, b) = (d.below(6, order.len() as u64) as usize, d.below(7, order.len() as u64) as usize);
-            order[a.min(b)..=a.max(b)].reverse();
+            let d = rows.next_row();
+            let mut cuts = [0, 1, 2].map(|k| d.below(k, order.len() as u64 + 1) as usize);
+            cuts.sort_unstable();
+            order[cuts[0]..cuts[2]].rotate_left(cuts[1] - cuts[0]);
         }
         order
     }
 
     /// `out[e]`: layers 0..e covered, the last of them by server i, after what `before` covers, whose last server is `from`.
-    fn forward(&self, before: &[f64], from: Option<usize>, i: usize) -> Vec<f64> {
+    /// Not where `hopeless`.
+    fn forward(
+        &self,
+        before: &[f64],
+        from: Option<usize>,
+        i: usize,
+        hopeless: impl Fn(usize, f64) -> bool,
+    ) -> Vec<f64> {
         let layers = self.t.layers;
         let mut out = vec![f64::INFINITY; layers + 1];
-        for l in 0..layers {
+        for (l, &before) in before[..layers].iter().enumerate() {
+            if before.is_infinite() || hopeless(l, before) {
+                continue;
+            }
             let crossing = match from {
                 None => 0.0,
                 Some(_) if l == 0 => f64::INFINITY,
                 Some(from) => self.crossing(l, from, i),
             };
-            let base = before[l] + crossing;
-            if base.is_finite() {
-                for (out, run) in out[l + 1..].iter_mut().zip(self.run(l, i)) {
-                    let cost = base + run;
-                    *out = if cost < *out { cost } else { *out };
-                }
+            let base = before + crossing;
+            for (out, run) in out[l + 1..].iter_mut().zip(self.run(l, i)) {
+                let cost = base + run;
+                *out = if cost < *out { cost } else { *out };
             }
         }
         out
@@ -383,12 +414,18 @@ impl<'t> Costs<'t> {
     }
 
     fn join(&self, forth: &[f64], from: Option<usize>, back: &[f64], to: Option<usize>) -> f64 {
-        let ends = |l: usize| match (from, to) {
-            (Some(i), Some(j)) if l > 0 && l < self.t.layers => self.crossing(l, i, j),
-            (Some(_), Some(_)) => f64::INFINITY,
-            _ => 0.0,
-        };
-        forth.iter().zip(back).enumerate().map(|(l, (a, b))| a + b + ends(l)).fold(f64::INFINITY, f64::min)
+        let mut least = f64::INFINITY;
+        for (l, (a, b)) in forth.iter().zip(back).enumerate() {
+            let cost = a + b;
+            if cost < least {
+                least = least.min(match (from, to) {
+                    (Some(i), Some(j)) if l > 0 && l < self.t.layers => cost + self.crossing(l, i, j),
+                    (Some(_), Some(_)) => f64::INFINITY,
+                    _ => cost,
+                });
+            }
+        }
+        least
     }
 
     /// The end of every order: layers that nothing covers cost much.
@@ -400,9 +437,11 @@ impl<'t> Costs<'t> {
     fn value(&self, p: &Program, a: usize, b: usize, middle: impl Iterator<Item = usize>) -> f64 {
         let order = &p.order;
         let mut from = a.checked_sub(1).map(|at| order[at]);
+        // What is left costs about as much as it does now: not a bound, but an estimate.
+        let hopeless = |l: usize, cost: f64| cost + p.rest[l] > p.cost;
         let mut covered: Option<Vec<f64>> = None;
         for i in middle {
-            covered = Some(self.forward(covered.as_deref().unwrap_or(&p.forth[a]), from, i));
+            covered = Some(self.forward(covered.as_deref().unwrap_or(&p.forth[a]), from, i, hopeless));
             from = Some(i);
         }
         self.join(covered.as_deref().unwrap_or(&p.forth[a]), from, &p.back[b], order.get(b).copied())
@@ -449,31 +488,53 @@ impl<'t> Costs<'t> {
         })
     }
 
-    /// The best order where a few servers changed places.
+    /// The best of the orders where two neighbouring blocks changed places, or one is reversed, whose links are fastest.
     fn farther(&self, p: &Program) -> Option<Vec<usize>> {
         let (order, n) = (&p.order, p.order.len());
+        let link = |a: Option<&usize>, b: Option<&usize>| match (a, b) {
+            (Some(&a), Some(&b)) => self.links[self.parts[a].server * self.t.servers + self.parts[b].server],
+            _ => 0.0,
+        };
+        let at = |a: usize| order.get(a);
+        let before = |a: usize| a.checked_sub(1).and_then(at);
+        // From a up to c, and where it is divided; 0 where it is reversed.
+        let mut changes: Vec<(f64, usize, usize, usize)> = Vec::new();
+        for a in 0..n {
+            let (mut forwards, mut backwards) = (0.0, 0.0);
+            for c in a + 2..=n.min(a + FARTHEST) {
+                let (first, last) = (at(a), at(c - 1));
+                forwards += link(at(c - 2), last);
+                backwards += link(last, at(c - 2));
+                let was = link(before(a), first) + link(last, at(c));
+                let reversed = link(before(a), last) + backwards + link(first, at(c)) - forwards - was;
+                changes.push((reversed, a, 0, c));
+                for b in a + 1..c {
+                    let (end, begin) = (at(b - 1), at(b));
+                    let swapped = link(before(a), begin) + link(last, first) + link(end, at(c));
+                    changes.push((swapped - was - link(end, begin), a, b, c));
+                }
+            }
+        }
+        changes.retain(|change| change.0.is_finite());
+        let k = VALUED.min(changes.len());
+        if k > 0 && k < changes.len() {
+            changes
+                .select_nth_unstable_by(k - 1, |x, y| x.0.total_cmp(&y.0).then((x.1, x.2, x.3).cmp(&(y.1, y.2, y.3))));
+        }
+        changes.truncate(k);
         let mut best: (f64, Option<Vec<usize>>) = (p.cost * (1.0 - 1e-9), None);
         let mut middle = Vec::with_capacity(n);
-        for a in 0..n {
-            for b in a + 2..=n.min(a + FARTHEST) {
-                for kind in 0..4 {
-                    middle.clear();
-                    middle.extend_from_slice(&order[a..b]);
-                    match kind {
-                        0 => middle.reverse(),
-                        1 => middle.rotate_left(1),
-                        2 => middle.rotate_right(1),
-                        _ => middle.swap(0, b - a - 1),
-                    }
-                    // Of two servers all four are the same.
-                    if kind > 0 && b - a == 2 {
-                        break;
-                    }
-                    let cost = self.value(p, a, b, middle.iter().copied());
-                    if cost < best.0 {
-                        best = (cost, Some([&order[..a], &middle, &order[b..]].concat()));
-                    }
-                }
+        for (_, a, b, c) in changes {
+            middle.clear();
+            middle.extend_from_slice(&order[a..c]);
+            if b == 0 {
+                middle.reverse()
+            } else {
+                middle.rotate_left(b - a)
+            }
+            let cost = self.value(p, a, c, middle.iter().copied());
+            if cost < best.0 {
+                best = (cost, Some([&order[..a], &middle, &order[c..]].concat()));
             }
         }
         best.1
@@ -544,13 +605,15 @@ impl Program {
         let mut forth = vec![start];
         for (at, &i) in order.iter().enumerate() {
             let from = at.checked_sub(1).map(|at| order[at]);
-            forth.push(costs.forward(&forth[at], from, i));
+            forth.push(costs.forward(&forth[at], from, i, |_, _| false));
         }
         let mut back = vec![costs.end(); n + 1];
         for at in (0..n).rev() {
             back[at] = costs.backward(&back[at + 1], order.get(at + 1).copied(), order[at]);
         }
         let cost = costs.join(&forth[0], None, &back[0], order.first().copied());
-        Program { order, forth, back, cost }
+        let least = |l: usize| back.iter().map(|back| back[l]).fold(f64::INFINITY, f64::min);
+        let rest = (0..=costs.t.layers).map(least).collect();
+        Program { order, forth, back, rest, cost }
     }
 }

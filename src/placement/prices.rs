@@ -4,33 +4,59 @@
 //! remains: a server's memory also limits each of its *runs* (consecutive layers), because a path that need not leave a
 //! server, and so never pays for a link, would make the bound worthless. Memory is counted in cells for that, rounded
 //! down. A pass takes O(L·S·(B·cells + S)). The path's cost less Σ π is a bound on every feasible assignment. Prices are
-//! improved by subgradient steps towards a target (Polyak), deflected (Camerini).
+//! improved by subgradient steps towards a target (Polyak), deflected (Camerini), longer ones for the budgets.
+//!
+//! Memory has a price of its own for each *run*, too: [`part`] of its use, a dual feasible function, which adds up to at
+//! most 1 over all runs that fit on a server together. Without it two paths that each need most of a server would share
+//! it, each with half a visit.
 
 use super::tables::{BUSY, MEMORY, SENT, Tables};
 
-/// Prices in seconds for the whole of each limit: of each server and kind, then of each model's budget.
+/// Into how many parts, less one, [`part`] divides a memory: thirds and quarters. Others, and more of them, gave much the same bounds.
+pub(super) const SHAPES: [usize; 2] = [2, 3];
+
+/// The part of a server's memory that a run with so many of its cells counts as: with k = 2 all of it above two thirds, a
+/// half above one third, and nothing below; with 3 quarters in the same way. Where runs fit together, their parts add up
+/// to at most 1 (u^(k) of Fekete and Schepers, *New classes of fast lower bounds for bin packing problems*, 2001).
+pub(super) fn part(k: usize, used: usize, cells: usize) -> f64 {
+    let times = (k + 1) * used;
+    match cells {
+        0 => 0.0,
+        _ if times.is_multiple_of(cells) => used as f64 / cells as f64,
+        _ => (times / cells) as f64 / k as f64,
+    }
+}
+
+/// Prices in seconds for the whole of each limit: of each server and kind; of each server and shape of runs; then of each
+/// model's budget.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Prices {
     pub server: Vec<f64>,
+    pub runs: Vec<f64>,
     pub quality: Vec<f64>,
 }
 
 impl Prices {
     pub fn zero(t: &Tables) -> Prices {
-        Prices { server: vec![0.0; t.capacity.len()], quality: vec![0.0; t.budget.len()] }
+        Prices::of(t, 0.0)
     }
 
-    fn len(&self) -> usize {
-        self.server.len() + self.quality.len()
+    fn of(t: &Tables, price: f64) -> Prices {
+        let runs = vec![price; t.servers * SHAPES.len()];
+        Prices { server: vec![price; t.capacity.len()], runs, quality: vec![price; t.budget.len()] }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &f64> {
+        self.server.iter().chain(&self.runs).chain(&self.quality)
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut f64> {
-        self.server.iter_mut().chain(&mut self.quality)
+        self.server.iter_mut().chain(&mut self.runs).chain(&mut self.quality)
     }
 
     /// What limits are worth together.
     pub fn sum(&self) -> f64 {
-        self.server.iter().chain(&self.quality).sum()
+        self.iter().sum()
     }
 }
 
@@ -41,6 +67,8 @@ pub(super) struct Reduced {
     /// Per grid unit: of each server and kind, and of each model's quality.
     pub server: Vec<f64>,
     pub quality: Vec<f64>,
+    /// Price of a run that takes so many cells (server × stride).
+    runs: Vec<f64>,
     /// Cost of each choice on each server (choice × server); infinite if it does not fit.
     pub node: Vec<f64>,
     /// Cheapest way to the end after a layer on a server with so many cells left (layer × server × stride).
@@ -59,6 +87,7 @@ impl Reduced {
         let mut r = Reduced {
             server: prices.server.iter().zip(&t.capacity).map(|(p, c)| per(p, c)).collect(),
             quality: prices.quality.iter().zip(&t.budget).map(|(p, c)| per(p, c)).collect(),
+            runs: vec![0.0; t.servers * t.stride],
             prices,
             node: Vec::new(),
             tail: Vec::new(),
@@ -66,6 +95,12 @@ impl Reduced {
             bound: 0.0,
             path: Vec::with_capacity(t.layers),
         };
+        for (i, &cells) in t.cells.iter().enumerate() {
+            for (used, price) in r.runs[i * t.stride..][..=cells].iter_mut().enumerate() {
+                let shapes = SHAPES.iter().zip(&r.prices.runs[i * SHAPES.len()..]);
+                *price = shapes.map(|(&k, whole)| whole * part(k, used, cells)).sum();
+            }
+        }
         r.nodes(t);
         (r.tail, r.enter) = r.ways(t, &t.cells);
         r.walk(t);
@@ -75,6 +110,11 @@ impl Reduced {
     /// The cheapest way to the end after layer l on a server with so many cells left.
     pub fn tail(&self, t: &Tables, l: usize, server: usize, cells: usize) -> f64 {
         self.tail[(l * t.servers + server) * t.stride + cells]
+    }
+
+    /// Price of a run on a server that takes so many cells.
+    pub fn run(&self, t: &Tables, server: usize, cells: usize) -> f64 {
+        self.runs[server * t.stride + cells]
     }
 
     /// Price of sending after layer l from a server.
@@ -102,10 +142,19 @@ impl Reduced {
         }
     }
 
+    /// What a run on server i that began with so many cells costs on its end, for each number of cells left.
+    pub fn ends(&self, t: &Tables, i: usize, cells: usize) -> impl Iterator<Item = f64> {
+        let runs = &self.runs[i * t.stride..][..=t.cells[i]];
+        // Nothing has more left than what it began with.
+        (0..=t.cells[i]).map(move |left| runs[cells.saturating_sub(left)])
+    }
+
     /// `tail` and `enter` where a run on a server has so many cells.
     pub fn ways(&self, t: &Tables, cells: &[usize]) -> (Vec<f64>, Vec<f64>) {
         let mut tail = vec![0.0; t.layers * t.servers * t.stride];
         let mut enter = vec![f64::INFINITY; t.layers * t.servers];
+        let last = tail[(t.layers - 1) * t.servers * t.stride..].chunks_mut(t.stride);
+        last.enumerate().for_each(|(i, row)| self.ends(t, i, cells[i]).zip(row).for_each(|(run, way)| *way = run));
         let mut next = Vec::new();
         for l in (0..t.layers).rev() {
             if l + 1 < t.layers {
@@ -122,7 +171,7 @@ impl Reduced {
             if l + 1 < t.layers {
                 let (before, after) = tail.split_at_mut((l + 1) * t.servers * t.stride);
                 let row = &mut before[(l * t.servers + i) * t.stride..][..t.cells[i] + 1];
-                row.fill(next[i]);
+                self.ends(t, i, cells[i]).zip(&mut *row).for_each(|(run, way)| *way = next[i] + run);
                 let after = &after[i * t.stride..][..t.stride];
                 // Widths ascend, and memory with them: what costs more than a narrower one is never better.
                 let mut least = f64::INFINITY;
@@ -188,14 +237,14 @@ impl Reduced {
                 break;
             }
             let ends = t.model_ends(l);
-            let sending = self.sending(t, l, at);
+            let leaving = self.sending(t, l, at) + self.run(t, at, t.cells[at] - left);
             let step = |j: usize| {
                 let crossing = match j == at {
                     true => f64::INFINITY,
                     false if ends => 0.0,
-                    false => t.shared_transfer(l, at, j) + sending,
+                    false => t.shared_transfer(l, at, j),
                 };
-                crossing + self.enter[(l + 1) * s + j]
+                crossing + leaving + self.enter[(l + 1) * s + j]
             };
             let to = least(&step);
             let stay = (t.starts[l + 1]..t.starts[l + 2]).map(|c| {
@@ -236,8 +285,15 @@ pub(super) trait Evaluated {
 /// What a path uses beyond each limit, in parts of the limit.
 pub(super) fn excess(t: &Tables, path: &[(u32, u32)]) -> Prices {
     let mut used = Prices::zero(t);
+    let mut run = 0;
     for (l, &(i, w)) in path.iter().enumerate() {
         let (i, c) = (i as usize, &t.choices(l)[w as usize]);
+        run += usize::from(t.units[(t.starts[l] + w as usize) * t.servers + i]);
+        if path.get(l + 1).is_none_or(|next| next.0 as usize != i) {
+            let parts = used.runs[i * SHAPES.len()..].iter_mut().zip(SHAPES);
+            parts.for_each(|(sum, k)| *sum += part(k, run, t.cells[i]));
+            run = 0;
+        }
         used.quality[t.model[l]] += c.quality;
         used.server[i * t.kinds + MEMORY] += c.memory;
         if t.kinds > BUSY {
@@ -248,8 +304,9 @@ pub(super) fn excess(t: &Tables, path: &[(u32, u32)]) -> Prices {
             used.server[i * t.kinds + SENT] += t.sent(l, i);
         }
     }
+    used.runs.iter_mut().for_each(|x| *x -= 1.0);
     let limits = t.capacity.iter().chain(&t.budget);
-    for (x, &limit) in used.iter_mut().zip(limits) {
+    for (x, &limit) in used.server.iter_mut().chain(&mut used.quality).zip(limits) {
         *x = if limit > 0.0 && limit.is_finite() { *x / limit - 1.0 } else { 0.0 };
     }
     used
@@ -313,21 +370,27 @@ pub(super) fn improve<E: Evaluated + Clone>(
     evaluate: impl Fn(Prices) -> E,
     mut visit: impl FnMut(&E) -> bool,
 ) -> (E, usize) {
-    /// Steps in vain before steps grow shorter, and how far the first goal is.
-    const PATIENCE: u32 = 12;
+    /// How far the first goal is, and how much shorter steps grow after so many in vain.
     const REACH: f64 = 0.05;
+    const SHORTER: f64 = 0.7;
+    let patience = t.servers + 8;
     let mut best = evaluate(from);
     let mut done = 1;
     if best.bound().is_infinite() {
         return (best, done);
     }
     let (mut bound, mut prices, mut path) = (best.bound(), best.prices().clone(), best.path().to_vec());
-    let mut direction = vec![0.0; prices.len()];
+    let mut direction = vec![0.0; prices.iter().count()];
+    // A path may use twice of a server or nothing, but hardly a tenth more or less of a budget.
+    let weights = Prices { quality: vec![(t.servers as f64).sqrt(); t.budget.len()], ..Prices::of(t, 1.0) };
     let (mut scale, mut failed) = (1.0, 0);
     while done < steps && scale > 1e-3 {
         let mut excess = excess(t, &path);
         let (mut dot, mut along) = (0.0, 0.0);
-        for ((x, price), before) in excess.iter_mut().zip(prices.iter_mut()).zip(&direction) {
+        for (((x, price), before), weight) in
+            excess.iter_mut().zip(prices.iter_mut()).zip(&direction).zip(weights.iter())
+        {
+            *x *= weight;
             // A price of 0 cannot fall.
             if *price == 0.0 && *x < 0.0 {
                 *x = 0.0;
@@ -346,8 +409,8 @@ pub(super) fn improve<E: Evaluated + Clone>(
         }
         let goal = best.bound() + REACH * scale * best.bound().abs().max(1e-12);
         let length = scale * (goal - bound).max(1e-9 * goal.abs()) / norm;
-        for (price, d) in prices.iter_mut().zip(&direction) {
-            *price = (*price + length * d).max(0.0);
+        for ((price, d), weight) in prices.iter_mut().zip(&direction).zip(weights.iter()) {
+            *price = (*price + length * d * weight).max(0.0);
         }
         let next = evaluate(prices.clone());
         done += 1;
@@ -360,8 +423,8 @@ pub(super) fn improve<E: Evaluated + Clone>(
         if stop {
             break;
         }
-        if failed >= PATIENCE {
-            (scale, failed) = (scale * 0.7, 0);
+        if failed >= patience {
+            (scale, failed) = (scale * SHORTER, 0);
             (bound, prices, path) = (best.bound(), best.prices().clone(), best.path().to_vec());
             direction.fill(0.0);
         }
@@ -375,7 +438,7 @@ pub(super) fn nothing_feasible(t: &Tables, steps: usize, mut stop: impl FnMut() 
     let free = Tables { free: true, ..t.clone() };
     let mut prices = Prices::zero(&free);
     let limits = free.capacity.iter().chain(&free.budget);
-    for (price, limit) in prices.iter_mut().zip(limits) {
+    for (price, limit) in prices.server.iter_mut().chain(&mut prices.quality).zip(limits) {
         *price = if *limit > 0.0 && limit.is_finite() { 1.0 } else { 0.0 };
     }
     for step in 1..=steps {

@@ -4,7 +4,7 @@
 use super::delay::{self, Communication, TOLERANCE, Usage};
 use super::labels::Search;
 use super::orders;
-use super::prices::{self, Prices, Reduced};
+use super::prices::{self, Prices, Reduced, SHAPES};
 use super::problem::{Problem, Seat};
 use super::seed;
 use super::tables::{BUSY, MEMORY, SENT, Tables};
@@ -58,6 +58,11 @@ pub enum Status {
 pub struct Certificate {
     /// Price of all memory of each server, seconds.
     pub memory: Vec<f64>,
+    /// Price of all memory of each server, seconds, where each run of consecutive layers pays for the thirds of it that it
+    /// takes: all above two thirds, a half above one, nothing below.
+    pub thirds: Vec<f64>,
+    /// The same for quarters.
+    pub quarters: Vec<f64>,
     /// Price of all the time of each server, seconds; 0 without a limit.
     pub busy: Vec<f64>,
     /// Price of all that each server may send, seconds; 0 without a limit.
@@ -99,16 +104,16 @@ impl Solution {
     }
 }
 
-/// Steps of the prices at most.
-const STEPS: usize = 600;
+/// Steps of the prices at most: for each server, and for any number of them.
+const STEPS: (usize, usize) = (100, 5000);
 /// Labels a layer of the first pass, how many times more in each next one, and at most.
 const FIRST: usize = 16;
 const WIDER: usize = 8;
 const WIDEST: usize = 1 << 22;
 /// Passes after which infeasibility is asked for.
 const NARROW: u64 = 2;
-/// After how many passes orders of servers are searched, and how many of them shaken: with few servers passes are fast and
-/// orders too; with many, narrow passes find little.
+/// After how many passes orders of servers are searched, and how many of them shaken, four times as many each next time:
+/// with few servers passes are fast and orders too; with many, narrow passes find little.
 const FEW_SERVERS: usize = 10;
 const ORDERS_OF_FEW: (u64, usize) = (3, 256);
 const ORDERS_OF_MANY: (u64, usize) = (2, 128);
@@ -176,7 +181,8 @@ pub(super) fn search(
     // Servers whose memory paths use beyond what it is: those to keep an eye on.
     let mut overused = vec![0.0; t.servers];
     let at = |prices: Prices| Reduced::new(t, prices);
-    let (root, steps) = prices::improve(t, Prices::zero(t), STEPS, at, |r| {
+    let most = (STEPS.0 * t.servers).clamp(600, STEPS.1);
+    let (root, steps) = prices::improve(t, Prices::zero(t), most, at, |r| {
         let excess = prices::excess(t, &r.path);
         let memory = excess.server.iter().step_by(t.kinds);
         overused.iter_mut().zip(memory).for_each(|(sum, x)| *sum += x.max(0.0));
@@ -211,10 +217,17 @@ pub(super) fn search(
             break;
         }
         let (after, shaken) = if t.servers <= FEW_SERVERS { ORDERS_OF_FEW } else { ORDERS_OF_MANY };
-        if found.work.passes == after && t.fixed.is_none() && t.communication == Communication::Chain {
-            let incumbent = found.best.as_ref().map_or(f64::INFINITY, |b| b.0);
-            if let Some((cost, path)) =
-                local(t, &search.reduced, shaken, clock, threads).filter(|best| best.0 < incumbent)
+        if let Some(again) = found.work.passes.checked_sub(after)
+            && t.fixed.is_none()
+            && t.communication == Communication::Chain
+        {
+            let shaken = shaken << (2 * again);
+            let start = found.best.as_ref().map_or_else(
+                || search.reduced.path.iter().map(|x| x.0 as usize).collect(),
+                |best| best.1.iter().map(|seat| seat.server).collect::<Vec<usize>>(),
+            );
+            let better = local(t, &search.reduced, &start, (again, shaken), clock, threads);
+            if let Some((cost, path)) = better.filter(|better| found.best.as_ref().is_none_or(|best| better.0 < best.0))
             {
                 let seat = |(l, &(i, w)): (usize, &(u32, u32))| t.seat(l, i as usize, w as usize);
                 found.best = Some((cost, path.iter().enumerate().map(seat).collect()));
@@ -223,7 +236,7 @@ pub(super) fn search(
         }
         // What two passes did not find may not be there.
         if found.best.is_none() && found.work.passes == NARROW {
-            let (nothing, steps) = prices::nothing_feasible(t, STEPS, || clock.look());
+            let (nothing, steps) = prices::nothing_feasible(t, most, || clock.look());
             found.work.price_steps += steps as u64;
             if nothing {
                 break;
@@ -239,12 +252,18 @@ pub(super) fn search(
     found
 }
 
-/// What orders of servers give, from those of the bound's path.
-fn local(t: &Tables, r: &Reduced, shaken: usize, clock: &mut Clock, threads: bool) -> Option<(f64, Vec<(u32, u32)>)> {
+/// What orders of servers give, from those of a path.
+fn local(
+    t: &Tables,
+    r: &Reduced,
+    start: &[usize],
+    shaken: (u64, usize),
+    clock: &mut Clock,
+    threads: bool,
+) -> Option<(f64, Vec<(u32, u32)>)> {
     let busy = |i: usize| if t.kinds > BUSY { r.server[i * t.kinds + BUSY] } else { 0.0 };
     let busy: Vec<f64> = (0..t.servers).map(busy).collect();
-    let start: Vec<usize> = r.path.iter().map(|x| x.0 as usize).collect();
-    orders::search(t, (&r.quality, &busy), &start, shaken, clock, threads)
+    orders::search(t, (&r.quality, &busy), start, shaken, clock, threads)
 }
 
 /// Gives a search tighter ways to the end, in tables of at most so many numbers. Returns what they prove, and the steps.
@@ -276,8 +295,11 @@ fn certificate(problem: &Problem, t: &Tables, r: &Reduced) -> Certificate {
         root_bound_s -= price - of(MEMORY, i);
         memory.push(price);
     }
+    let runs = |shape: usize| r.prices.runs.iter().skip(shape).step_by(SHAPES.len()).copied().collect();
     Certificate {
         memory,
+        thirds: runs(0),
+        quarters: runs(1),
         busy: (0..t.servers).map(|i| of(BUSY, i)).collect(),
         sent: (0..t.servers).map(|i| of(SENT, i)).collect(),
         quality: r.prices.quality.clone(),

@@ -61,7 +61,7 @@ pub fn verify(problem: &Problem, communication: Communication, solution: &Soluti
         return fail("bound", format!("{bound} s is not between the prices' bound and the delay"));
     }
     let c = &solution.certificate;
-    let prices = [&c.memory, &c.busy, &c.sent, &c.quality].into_iter().flatten();
+    let prices = [&c.memory, &c.thirds, &c.quarters, &c.busy, &c.sent, &c.quality].into_iter().flatten();
     if is_above(prices.fold(0.0, |sum, x| sum + x), DEAREST * delay_s.max(f64::MIN_POSITIVE)) {
         return fail("prices", format!("they add up to more than {DEAREST:e} times the delay"));
     }
@@ -143,10 +143,10 @@ fn delay(problem: &Problem, communication: Communication, seats: &[Seat]) -> Res
 type Ways = Vec<(f64, f64)>;
 
 /// What the prices prove: the cheapest chain where limits are paid for, and where no run of consecutive layers on a server
-/// needs more than its memory. Forwards, with exact memories: the solver goes backwards, in cells.
+/// needs more than its memory, and pays for the part of it that it takes. Forwards, with exact memories: the solver goes backwards, in cells.
 fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate) -> Result<f64, Failure> {
     let n = problem.servers.len();
-    let prices = [&c.memory, &c.busy, &c.sent];
+    let prices = [&c.memory, &c.thirds, &c.quarters, &c.busy, &c.sent];
     let all = || prices.iter().flat_map(|p| p.iter()).chain(&c.quality);
     let shapes = prices.iter().all(|p| p.len() == n) && c.quality.len() == problem.models.len();
     if !shapes || all().any(|p| *p < 0.0 || !p.is_finite()) {
@@ -162,6 +162,13 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
     // Limits as they are kept: with their tolerance.
     let per = |price: f64, limit: f64| if limit > 0.0 { price / (limit * (1.0 + TOLERANCE)) } else { 0.0 };
     let links = links(problem);
+    let usable = usable(problem);
+    // A way that leaves its server pays for the part of it that its run takes.
+    let run = |i: usize, bytes: f64| {
+        let bits = (8.0 * bytes).floor() as u64;
+        c.thirds[i] * part(2, bits, usable[i]) + c.quarters[i] * part(3, bits, usable[i])
+    };
+    let cheapest = |i: usize, ways: &Ways| ways.iter().map(|w| w.1 + run(i, w.0)).fold(f64::INFINITY, f64::min);
     let mut ways: Vec<Ways> = vec![Vec::new(); n];
     for (m, model) in problem.models.iter().enumerate() {
         let (p, o) = (f64::from(model.prompt_tokens), f64::from(model.output_tokens));
@@ -178,14 +185,14 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
                 let begin = if (m, l) == (0, 0) {
                     0.0
                 } else if l == 0 {
-                    (0..n).filter(|&i| i != j).map(|i| cheapest(&ways[i])).fold(f64::INFINITY, f64::min)
+                    (0..n).filter(|&i| i != j).map(|i| cheapest(i, &ways[i])).fold(f64::INFINITY, f64::min)
                 } else {
                     let before = &model.layers[l - 1];
                     let bytes = (p + o - 1.0) * before.activation_bytes;
                     let from = |i: usize| {
                         let &(latency, per_byte) = links.get(&(i, j))?;
                         let sending = problem.servers[i].max_sent_bytes.map_or(0.0, |s| per(c.sent[i], s) * bytes);
-                        Some(cheapest(&ways[i]) + share * (o * latency + bytes * per_byte) + sending)
+                        Some(cheapest(i, &ways[i]) + share * (o * latency + bytes * per_byte) + sending)
                     };
                     (0..n).filter(|&i| i != j).filter_map(from).fold(f64::INFINITY, f64::min)
                 };
@@ -215,13 +222,45 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
             ways = next;
         }
     }
-    let least = ways.iter().map(cheapest).fold(f64::INFINITY, f64::min);
+    let least = ways.iter().enumerate().map(|(i, ways)| cheapest(i, ways)).fold(f64::INFINITY, f64::min);
     let bound = least - all().sum::<f64>();
     if bound.is_finite() { Ok(bound) } else { fail("prices", "no number comes of them".to_string()) }
 }
 
-fn cheapest(ways: &Ways) -> f64 {
-    ways.iter().map(|w| w.1).fold(f64::INFINITY, f64::min)
+/// Bits of each server's memory that some layers can fill: what is beyond a multiple of all needs is not there.
+fn usable(problem: &Problem) -> Vec<u64> {
+    let mut needs = Vec::new();
+    let mut all = 0.0;
+    for model in &problem.models {
+        let held = f64::from(model.held_requests) * (f64::from(model.prompt_tokens) + f64::from(model.output_tokens));
+        for layer in &model.layers {
+            let bits =
+                |bits: u32| (8.0 * (layer.parameters * f64::from(bits) / 8.0 + layer.kv_bytes_per_token * held)).ceil();
+            let own: Vec<f64> = layer.widths.iter().map(|w| bits(w.bits)).collect();
+            all += own.iter().copied().fold(0.0, f64::max);
+            needs.extend(own);
+        }
+    }
+    let memory = |s: &super::problem::Server| (8.0 * s.memory_bytes * (1.0 + TOLERANCE)).floor().min(all.max(1.0));
+    let largest = problem.servers.iter().map(memory).fold(0.0, f64::max);
+    let fitting = needs.iter().filter(|need| **need <= largest).map(|need| *need as u64);
+    let common = fitting.fold(0, divisor).max(1);
+    problem.servers.iter().map(|s| memory(s) as u64 / common * common).collect()
+}
+
+fn divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { divisor(b, a % b) }
+}
+
+/// What a run that uses so many bits counts as of a server's memory: the dual feasible function u^(k) of Fekete and Schepers
+/// (2001). Runs that fit on a server together count as 1 at most.
+fn part(k: u64, used: u64, of: u64) -> f64 {
+    let (times, of) = (u128::from(k + 1) * u128::from(used), u128::from(of));
+    match of {
+        0 => 0.0,
+        _ if times % of == 0 => (times / of) as f64 / (k + 1) as f64,
+        _ => (times / of) as f64 / k as f64,
+    }
 }
 
 /// Drops ways that another one beats; of too many also memory's last digits, downwards, which can only lower the bound.

@@ -150,14 +150,14 @@ pub(super) struct Ways {
 impl Ways {
     pub fn new(t: &Tables, reduced: Reduced, states: &States, threads: bool) -> Ways {
         let planes = states.levels * (states.budget + 1) * t.servers;
-        // Each layer adds twice and rounds once; no term is negative, so the relative error of a sum is below that of the
+        // Each layer adds three times and rounds twice; no term is negative, so the relative error of a sum is below that of the
         // number of its terms.
         let mut ways = Ways {
             states: states.clone(),
             tail: vec![0.0; t.layers * planes * t.stride],
             enter: vec![f64::INFINITY; t.layers * planes],
-            error: (4 * t.layers + 4) as f64 * f64::from(f32::EPSILON),
-            smallest: (4 * t.layers + 4) as f64 * f64::from(f32::MIN_POSITIVE),
+            error: (6 * t.layers + 6) as f64 * f64::from(f32::EPSILON),
+            smallest: (6 * t.layers + 6) as f64 * f64::from(f32::MIN_POSITIVE),
             bound: 0.0,
             path: Vec::with_capacity(t.layers),
             reduced,
@@ -189,10 +189,12 @@ impl Ways {
         }
         let one = |levels: usize, now: &mut [f32], enter: &mut [f64]| {
             for (at, budget, i) in (0..plane).map(|at| (at, at / s, at % s)) {
-                if last {
-                    break;
-                }
                 let ways = &mut now[at * row..][..t.cells[i] + 1];
+                let began = states.cells(t, levels, i).unwrap_or(t.cells[i]);
+                if last {
+                    r.ends(t, i, began).zip(ways).for_each(|(run, way)| *way = run as f32);
+                    continue;
+                }
                 let ends = [
                     (WHOLE, t.cells[i] + 1),
                     (HALF, t.cells[i] / 2 + 1),
@@ -201,6 +203,7 @@ impl Ways {
                 for (level, end) in ends {
                     ways[..end].fill(leaves[states.with(levels, i, level) * plane + at]);
                 }
+                r.ends(t, i, began).zip(&mut *ways).for_each(|(run, way)| *way += run as f32);
                 let budget = if t.model_ends(l) { budgets - 1 } else { budget };
                 for c in t.starts[l + 1]..t.starts[l + 2] {
                     let (cost, units) = (r.node[c * s + i] as f32, usize::from(t.units[c * s + i]));
@@ -284,15 +287,16 @@ impl Ways {
             if ends {
                 budget = budgets - 1;
             }
-            let sending = self.reduced.sending(t, l, at);
+            let began = self.states.cells(t, levels, at).unwrap_or(t.cells[at]);
+            let leaving = self.reduced.sending(t, l, at) + self.reduced.run(t, at, began - left);
             let step = |j: usize| {
                 let crossing = match j == at {
                     true => f64::INFINITY,
                     false if ends => 0.0,
-                    false => t.shared_transfer(l, at, j) + sending,
+                    false => t.shared_transfer(l, at, j),
                 };
                 let state = ((l + 1) * self.states.levels + after) * budgets + budget;
-                crossing + self.enter[state * s + j]
+                crossing + leaving + self.enter[state * s + j]
             };
             let to = least(&step);
             if step(to) < self.choose(t, l + 1, levels, at, left, budget).0 {

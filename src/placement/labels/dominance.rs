@@ -58,17 +58,10 @@ impl Search<'_> {
             used.clear();
             self.used(front, &label, l, &mut used);
             let own = label.server as usize;
-            let (mut visited, mut may) = (0u64, 0u64);
+            let Label { closed, done, must, .. } = label;
             open.clear();
-            for k in (0..s).filter(|&k| k != own) {
-                let bit = if k < CLOSABLE { 1 << k } else { 0 };
-                if used[k * kinds..(k + 1) * kinds].iter().any(|&x| x > 0.0) {
-                    visited |= bit;
-                }
-                if label.closed & bit == 0 {
-                    may |= bit;
-                    open.extend(k * kinds..(k + 1) * kinds);
-                }
+            for k in (0..s).filter(|&k| k != own && (k >= CLOSABLE || must >> k & 1 == 1)) {
+                open.extend(k * kinds..(k + 1) * kinds);
             }
             // On its own server a label may stay, however closed it is to a return.
             open.extend(own * kinds + 1..(own + 1) * kinds);
@@ -80,14 +73,15 @@ impl Search<'_> {
                         .as_ref()
                         .is_none_or(|paid| kept.labels[at].cost + unpaid(&kept.paid[at], paid) <= label.cost + step)
             };
-            // Who was where the label still may go and never was uses more there.
-            let mut groups = kept.groups.iter().filter(|group| group.visited & may & !visited == 0);
+            // Who may not go where the label may, or is to come back to what it need not, is no better.
+            let mut groups = kept.groups.iter().filter(|group| group.done & !closed == 0 && group.must & !must == 0);
             if groups.any(|group| group.any(label.quality, memory, LOOKED_AT, beats)) {
                 continue;
             }
             let at = kept.labels.len() as u32;
-            let group = kept.groups.iter().position(|group| group.visited == visited).unwrap_or_else(|| {
-                kept.groups.push(Group { visited, ..Group::default() });
+            let same = |group: &Group| (group.done, group.must) == (done, must);
+            let group = kept.groups.iter().position(same).unwrap_or_else(|| {
+                kept.groups.push(Group { done, must, ..Group::default() });
                 kept.groups.len() - 1
             });
             kept.groups[group].push(label.quality, memory, at);
@@ -105,14 +99,15 @@ struct Kept {
     labels: Vec<Label>,
     used: Vec<f64>,
     paid: Vec<Paid>,
-    /// By the other servers that they were on.
+    /// By the servers that they left.
     groups: Vec<Group>,
 }
 
-/// Labels that were on the same servers, in the order of their cost.
+/// Labels that left the same servers, for good or to come back, in the order of their cost.
 #[derive(Default)]
 struct Group {
-    visited: u64,
+    done: u64,
+    must: u64,
     /// Quality and memory of their own server, which tell most labels apart.
     quality: Vec<f64>,
     memory: Vec<f64>,

@@ -42,6 +42,8 @@ const CLOSABLE: usize = 64;
 pub(super) struct Contexts {
     known: HashMap<Vec<u16>, u32>,
     tails: Vec<Vec<f64>>,
+    /// Price of what each context says is used of each server (context × server): the ways to the end do not pay for it.
+    spent: Vec<f64>,
 }
 
 /// What never changes from pass to pass.
@@ -76,7 +78,7 @@ pub(super) struct Found {
 
 #[derive(Debug, Clone, Copy)]
 struct Label {
-    /// With prices for what was used.
+    /// With prices for what was used, but for runs on its own server.
     reduced: f64,
     cost: f64,
     quality: f64,
@@ -85,7 +87,12 @@ struct Label {
     /// The bound without the way to the end.
     floor: f64,
     bound: f64,
+    /// Servers that no completion below the incumbent comes to, or is to come to.
     closed: u64,
+    /// Of these, those that were left for good.
+    done: u64,
+    /// Servers that were left and are to be come back to.
+    must: u64,
     parent: u32,
     server: u32,
     choice: u32,
@@ -95,6 +102,15 @@ struct Label {
 }
 
 const NONE: u32 = u32::MAX;
+
+/// What becomes of the server that a label left.
+#[derive(Clone, Copy)]
+struct Plan {
+    closed: u64,
+    done: u64,
+    must: u64,
+    waste: f64,
+}
 
 /// Ordered pairs that were paid for, each with its charge.
 type Paid = Arc<[(u32, f64)]>;
@@ -151,7 +167,7 @@ impl<'t> Search<'t> {
         const LARGEST: usize = 20_000_000;
         let (t, r) = (self.t, &self.reduced);
         // The first context is that of the root.
-        self.contexts = Contexts { known: HashMap::new(), tails: vec![r.tail.clone()] };
+        self.contexts = Contexts { known: HashMap::new(), tails: vec![r.tail.clone()], spent: vec![0.0; t.servers] };
         self.via.clear();
         let closable = t.servers.min(CLOSABLE);
         if r.tail.len().saturating_mul(closable) > LARGEST {
@@ -243,7 +259,7 @@ impl<'t> Search<'t> {
         let (s, kinds) = (t.servers, t.kinds);
         let choices = t.choices(l);
         let zero = vec![0.0; if from.is_none() { s * kinds } else { 0 }];
-        let (parent, used, at) = match from {
+        let (parent, used, parent_at) = match from {
             None => (None, zero.as_slice(), 0),
             Some((front, at)) => (Some(&front.labels[at]), &front.used[at * s * kinds..(at + 1) * s * kinds], at),
         };
@@ -257,6 +273,8 @@ impl<'t> Search<'t> {
                 continue;
             }
             let left = parent.filter(|_| !stays && !new_model).map_or(NONE, |p| p.server);
+            let bit = if j < CLOSABLE { 1 << j } else { 0 };
+            let (done, must) = parent.map_or((0, 0), |p| (p.done, p.must & !bit));
             let mut base = (0.0, 0.0);
             let mut debt = 0.0;
             if let Some(p) = parent {
@@ -272,6 +290,9 @@ impl<'t> Search<'t> {
                         continue;
                     }
                     base.0 += r.sending(t, l - 1, i);
+                }
+                if j != i {
+                    base.0 += self.runs(used, i) - self.runs(used, j);
                 }
                 if let (Communication::Paper, false, Some((front, at))) = (t.communication, new_model, from) {
                     let pair = (i * s + j) as u32;
@@ -300,24 +321,23 @@ impl<'t> Search<'t> {
                     waste += r.quality[m] * (t.budget[m] - p.quality).max(0.0);
                 }
             }
-            if let Some(p) = parent.filter(|p| !stays && (p.server as usize) < CLOSABLE && closed >> p.server & 1 == 1)
-            {
-                // It was known before that nothing comes back: now it is left.
-                waste += self.left_over(used, p.server as usize, left != NONE, l);
+            // A server is left for good, or to come back to it.
+            let mut plans = [Some(Plan { closed, done, must, waste }), None];
+            if let Some(i) = parent.map(|p| p.server as usize).filter(|&i| !stays && i < CLOSABLE) {
+                let bit = 1 << i;
+                let room = t.capacity[i * kinds + MEMORY] - used[i * kinds + MEMORY] >= self.least_memory[l];
+                let back = Plan { closed, done, must: must | bit, waste };
+                waste += self.left_over(used, i, left != NONE, l);
+                let gone = Plan { closed: closed | bit, done: done | bit, must, waste };
+                plans = [Some(gone), Some(back).filter(|_| room && closed & bit == 0)];
             }
             let (capacity, own) = (&t.capacity[j * kinds..(j + 1) * kinds], &used[j * kinds..(j + 1) * kinds]);
+            let spent = self.contexts.spent[context as usize * s + j];
+            let tail = &self.contexts.tails[context as usize];
             for (w, c) in choices.iter().enumerate() {
                 let node = r.node[(t.starts[l] + w) * s + j];
                 let free = capacity[MEMORY] - own[MEMORY] - c.memory;
                 if free < 0.0 || node.is_infinite() {
-                    continue;
-                }
-                let cells = t.cells_left(j, free);
-                let reduced = base.0 + node;
-                let tail = &self.contexts.tails[context as usize];
-                let floor = reduced - worth - debt + waste;
-                let bound = floor + tail[(l * s + j) * t.stride + cells];
-                if bound >= limit {
                     continue;
                 }
                 let seconds = t.seconds(c, j);
@@ -326,22 +346,39 @@ impl<'t> Search<'t> {
                 {
                     continue;
                 }
-                out.push(Label {
-                    reduced,
-                    floor,
-                    cost: base.1 + seconds,
-                    quality: quality + c.quality,
-                    waste,
-                    bound,
-                    closed,
-                    parent: at as u32,
-                    server: j as u32,
-                    choice: w as u32,
-                    left,
-                    context,
-                });
+                let at = (l * s + j) * t.stride + t.cells_left(j, free);
+                let reduced = base.0 + node;
+                for Plan { closed, done, must, waste } in plans.into_iter().flatten() {
+                    let floor = reduced - worth - debt + waste;
+                    let bound = self.owed(must, floor, at).max(floor + spent + tail[at]);
+                    if bound >= limit || (must != 0 && l + 1 == t.layers) {
+                        continue;
+                    }
+                    out.push(Label {
+                        reduced,
+                        floor,
+                        cost: base.1 + seconds,
+                        quality: quality + c.quality,
+                        waste,
+                        bound,
+                        closed,
+                        done,
+                        must,
+                        parent: parent_at as u32,
+                        server: j as u32,
+                        choice: w as u32,
+                        left,
+                        context,
+                    });
+                }
             }
         }
+    }
+
+    /// What a label costs at least that is to come back to servers: `at` is its place in a table of ways.
+    fn owed(&self, must: u64, floor: f64, at: usize) -> f64 {
+        let servers = (0..self.via.len()).filter(|k| must >> k & 1 == 1);
+        servers.map(|k| floor + self.via[k][at]).fold(f64::NEG_INFINITY, f64::max)
     }
 
     /// Gives labels that crossed a link the context of what they left.
@@ -356,15 +393,15 @@ impl<'t> Search<'t> {
         let room = ROOM / (8 * self.reduced.tail.len());
         let mut fresh: Vec<Vec<usize>> = Vec::new();
         let mut key = Vec::with_capacity(s);
-        // Widths of one parent on one server have the same context.
-        let mut before = (u32::MAX, u32::MAX, 0);
+        // Widths of one parent on one server have the same context, if they are to come back to the same.
+        let mut before = (u32::MAX, u32::MAX, 0, 0);
         for label in labels {
             let parent = &front.labels[label.parent as usize];
             if parent.server == label.server {
                 continue;
             }
-            if (before.0, before.1) == (label.parent, label.server) {
-                label.context = before.2;
+            if (before.0, before.1, before.2) == (label.parent, label.server, label.done) {
+                label.context = before.3;
                 continue;
             }
             let used = &front.used[label.parent as usize * s * kinds..][..s * kinds];
@@ -387,9 +424,13 @@ impl<'t> Search<'t> {
                 }
                 None => parent.context,
             };
-            before = (label.parent, label.server, label.context);
+            before = (label.parent, label.server, label.done, label.context);
         }
         let reduced = &self.reduced;
+        for cells in &fresh {
+            let spent = cells.iter().enumerate().map(|(i, cells)| reduced.run(t, i, t.cells[i] - cells));
+            self.contexts.spent.extend(spent);
+        }
         let make = |cells: Vec<usize>| reduced.ways(t, &cells).0;
         if self.threads && fresh.len() > 1 {
             let tails: Vec<Vec<f64>> = fresh.into_par_iter().map(make).collect();
@@ -409,7 +450,8 @@ impl<'t> Search<'t> {
             let c = &t.choices(l)[label.choice as usize];
             let left = t.capacity[j * t.kinds + MEMORY] - used[j * t.kinds + MEMORY] - c.memory;
             let cell = (l * t.servers + j) * t.stride + t.cells_left(j, left);
-            let mut tail = self.contexts.tails[label.context as usize][cell];
+            let context = label.context as usize;
+            let mut tail = self.contexts.spent[context * t.servers + j] + self.contexts.tails[context][cell];
             if let Some(ways) = &self.ways {
                 let cells = |k: usize| {
                     let left = t.capacity[k * t.kinds + MEMORY] - used[k * t.kinds + MEMORY];
@@ -424,7 +466,7 @@ impl<'t> Search<'t> {
             if label.bound < limit {
                 self.close(&mut label, used, left, cell, l, limit);
             }
-            (label.bound < limit).then_some(label)
+            (label.bound < limit && label.must & label.closed == 0).then_some(label)
         };
         if self.threads && labels.len() > 4 * CHUNK {
             labels.into_par_iter().with_min_len(CHUNK).filter_map(one).collect()
@@ -460,6 +502,12 @@ impl<'t> Search<'t> {
         }
     }
 
+    /// Price of what runs used of a server.
+    fn runs(&self, used: &[f64], k: usize) -> f64 {
+        let left = self.t.capacity[k * self.t.kinds + MEMORY] - used[k * self.t.kinds + MEMORY];
+        self.reduced.run(self.t, k, self.t.cells[k] - self.t.cells_left(k, left))
+    }
+
     /// Worth of what is left on a server. If layer l is the first one after it, sending there is not in `used` yet.
     fn left_over(&self, used: &[f64], k: usize, just_left: bool, l: usize) -> f64 {
         let t = self.t;
@@ -467,7 +515,8 @@ impl<'t> Search<'t> {
         let at = k * t.kinds..(k + 1) * t.kinds;
         let rows = self.reduced.server[at.clone()].iter().zip(&t.capacity[at.clone()]).zip(&used[at]);
         let worth = rows.filter(|((price, _), _)| **price > 0.0).map(|((price, limit), used)| price * (limit - used));
-        (worth.sum::<f64>() - sending).max(0.0)
+        let runs = self.reduced.run(t, k, t.cells[k]) - self.runs(used, k);
+        (worth.sum::<f64>() + runs - sending).max(0.0)
     }
 
     /// What a label uses, written over its parent's.

@@ -136,6 +136,8 @@ fn certificate(at: &At<'_>) -> Result<Certificate> {
     let of = |key: &str| prices.key(key)?.items()?.iter().map(At::number).collect::<Result<Vec<f64>>>();
     Ok(Certificate {
         memory: of("memory")?,
+        thirds: of("thirds")?,
+        quarters: of("quarters")?,
         busy: of("busy")?,
         sent: of("sent")?,
         quality: of("quality")?,

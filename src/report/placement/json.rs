@@ -127,6 +127,8 @@ struct CertificateOut<'o> {
 #[derive(Serialize)]
 struct PricesOut<'o> {
     memory: &'o [f64],
+    thirds: &'o [f64],
+    quarters: &'o [f64],
     busy: &'o [f64],
     sent: &'o [f64],
     quality: &'o [f64],
@@ -246,7 +248,14 @@ fn document<'r>(r: &'r Report<'_>) -> Out<'r> {
         }),
         certificate: CertificateOut {
             root_bound_s: c.root_bound_s,
-            prices_s: PricesOut { memory: &c.memory, busy: &c.busy, sent: &c.sent, quality: &c.quality },
+            prices_s: PricesOut {
+                memory: &c.memory,
+                thirds: &c.thirds,
+                quarters: &c.quarters,
+                busy: &c.busy,
+                sent: &c.sent,
+                quality: &c.quality,
+            },
             labels: c.labels,
             exhausted: c.exhausted,
         },
