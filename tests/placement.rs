@@ -15,7 +15,7 @@ use dftsp::placement::solve::{Outcome, Solution, Status, solve};
 use dftsp::placement::verify::verify;
 use dftsp::placement::{Link, Problem};
 use dftsp::search::Limits;
-use placements::{oracle, random};
+use placements::{oracle, random, returning};
 
 fn exact(p: &Problem, communication: Communication) -> Option<Solution> {
     match solve(p, communication, &Limits::NONE, false) {
@@ -57,6 +57,34 @@ fn the_solver_finds_what_trying_everything_finds() {
         }
     }
     assert!(compared > 500 && infeasible > 20, "{compared} compared, {infeasible} infeasible");
+}
+
+/// Where links are fast and layers differ much, the best placements come back to servers that they left.
+#[test]
+fn returns_to_servers_are_found() {
+    let count = 150;
+    let (mut returns, mut twice) = (0, 0);
+    for seed in 0..count {
+        let p = returning(seed);
+        for communication in Communication::ALL {
+            let context = format!("seed {seed}, {}", communication.name());
+            let best = oracle(&p, communication);
+            let Outcome::Placed(solution) = solve(&p, communication, &Limits::NONE, false) else {
+                assert_eq!(best, None, "{context}");
+                continue;
+            };
+            same(Some(solution.usage.delay_s), best, 1e-9, &context);
+            verify(&p, communication, &solution).unwrap_or_else(|e| panic!("{context}: {e:?}"));
+            let mut servers: Vec<usize> = solution.seats.iter().map(|seat| seat.server).collect();
+            servers.dedup();
+            let runs = servers.len();
+            servers.sort_unstable();
+            servers.dedup();
+            returns += usize::from(runs > servers.len());
+            twice += usize::from(runs > servers.len() + 1);
+        }
+    }
+    assert!(returns > count as usize / 10 && twice > 0, "{returns} with returns, {twice} with two");
 }
 
 /// Problems that the integer program does not solve in time do not count.

@@ -46,6 +46,29 @@ pub fn random(seed: u64, most_layers: u64, most_servers: u64) -> Problem {
     p
 }
 
+/// A problem of six or seven layers of very different sizes and two widths, on two or three servers with fast links:
+/// layers fill what is left of servers that were left.
+pub fn returning(seed: u64) -> Problem {
+    let mut rows = RowRng::new(seed, 1 << 41);
+    let d = rows.next_row();
+    let servers = 2 + d.below(0, 2) as usize;
+    let layers = if servers == 2 { 7 } else { 6 };
+    let widths = if d.below(1, 2) == 1 { vec![4, 8] } else { vec![3, 16] };
+    let (memory, quality) = (d.uniform(2, (0.6, 1.4)), d.uniform(3, (0.3, 1.0)));
+    let capacities = d.below(4, 4) == 0;
+    let mut p = problem(&Spec { layers, servers, widths, memory, quality, capacities, ..Spec::opt_350m(seed) });
+    for layer in &mut p.models[0].layers {
+        let d = rows.next_row();
+        layer.parameters = (layer.parameters * d.uniform(0, (0.2, 2.0))).round();
+        layer.flops_per_token *= d.uniform(1, (0.2, 3.0));
+    }
+    for link in &mut p.links {
+        link.latency_s /= 100.0;
+        link.bandwidth_bytes_per_s *= 100.0;
+    }
+    p
+}
+
 /// The least delay of all assignments, by trying every one; none if none is feasible.
 pub fn oracle(p: &Problem, communication: Communication) -> Option<f64> {
     let options: Vec<Vec<Seat>> = p

@@ -2,11 +2,14 @@
 //!
 //! A label is dropped when
 //! - its *completion bound* (what it cost, the prices of what it used, the cheapest priced way to the end, less what all
-//!   limits are worth) reaches the incumbent. A server to which no completion below the incumbent can return, or which is
-//!   too full for any layer to come, is *closed*: what is left of it is waste, and its worth is added to the bound;
-//! - another label at the same server is no slower, has no more weight error and uses no more of any server that the
-//!   label could still use (closed ones do not count). This is what makes the permutations of bits among equal layers one.
-//!   In the paper form, what the label has paid for and the other has not is added to the other's cost;
+//!   limits are worth) reaches the incumbent. A label that leaves a server becomes two: one that never comes back, for
+//!   which the server is *closed* and what is left of it is waste, whose worth is added to the bound; and one that must
+//!   come back, which costs at least the cheapest way that does. A server to which no completion below the incumbent can
+//!   go, or which is too full for any layer to come, is closed as well;
+//! - another label at the same server is no slower, has no more weight error, may go wherever the label may, need not come
+//!   back where the label need not, and uses no more of any server that both must come back to. This is what makes the
+//!   permutations of bits among equal layers, and of the servers behind, one. In the paper form, what the label has paid for
+//!   and the other has not is added to the other's cost;
 //! - the pass is limited to a width, and others have lower bounds. The least bound dropped so is reported: without one, the
 //!   pass has proven its best assignment optimal, or that there is none.
 //!
