@@ -1,5 +1,7 @@
 //! Which labels are not worth extending, because another one at the same server is as good in all that counts.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use super::{CHUNK, CLOSABLE, Front, Label, Paid, Search};
@@ -40,7 +42,7 @@ impl Search<'_> {
         step: f64,
         mut clock: Clock,
     ) -> Vec<Label> {
-        /// Comparisons for one label: dominance is worth only so much.
+        /// Comparisons for one label where they are made one by one: dominance is worth only so much.
         const LOOKED_AT: usize = 4096;
         let t = self.t;
         let (s, kinds) = (t.servers, t.kinds);
@@ -48,6 +50,8 @@ impl Search<'_> {
         // What differs by less than dominance may lose counts as equal, so that the leaner one comes first.
         let key = |x: &Label| if step > 0.0 { (x.cost / step).floor() } else { x.cost };
         group.sort_by(|a, b| key(a).total_cmp(&key(b)).then(a.quality.total_cmp(&b.quality)));
+        // Where only memory is limited, quality and memories tell all.
+        let plain = kinds == 1 && s <= CLOSABLE && t.communication == Communication::Chain;
         let mut kept = Kept::default();
         let mut used = Vec::with_capacity(stride);
         let mut open: Vec<usize> = Vec::with_capacity(stride);
@@ -75,16 +79,24 @@ impl Search<'_> {
             };
             // Who may not go where the label may, or is to come back to what it need not, is no better.
             let mut groups = kept.groups.iter().filter(|group| group.done & !closed == 0 && group.must & !must == 0);
-            if groups.any(|group| group.any(label.quality, memory, LOOKED_AT, beats)) {
+            let beaten = |group: &Group| match plain {
+                true => group.below(&used, label.quality, memory),
+                false => group.any(label.quality, memory, LOOKED_AT, beats),
+            };
+            if groups.any(beaten) {
                 continue;
             }
             let at = kept.labels.len() as u32;
             let same = |group: &Group| (group.done, group.must) == (done, must);
             let group = kept.groups.iter().position(same).unwrap_or_else(|| {
-                kept.groups.push(Group { done, must, ..Group::default() });
+                let owed = (0..CLOSABLE).filter(|k| must >> k & 1 == 1).collect();
+                kept.groups.push(Group { done, must, owed, ..Group::default() });
                 kept.groups.len() - 1
             });
-            kept.groups[group].push(label.quality, memory, at);
+            match plain {
+                true => kept.groups[group].step(&used, label.quality, memory),
+                false => kept.groups[group].push(label.quality, memory, at),
+            }
             kept.labels.push(label);
             kept.used.extend_from_slice(&used);
             kept.paid.extend(paid);
@@ -108,13 +120,51 @@ struct Kept {
 struct Group {
     done: u64,
     must: u64,
-    /// Quality and memory of their own server, which tell most labels apart.
+    /// The servers to come back to.
+    owed: Vec<usize>,
+    /// Where that tells all: by what they hold on the servers to come back to.
+    stairs: Vec<Stairs>,
+    known: HashMap<Vec<u64>, usize>,
+    /// Otherwise: quality and memory of their own server, which tell most labels apart.
     quality: Vec<f64>,
     memory: Vec<f64>,
     at: Vec<u32>,
 }
 
+/// Quality and own memory of labels that hold the same elsewhere: ascending and descending, without what others beat.
+struct Stairs {
+    held: Vec<f64>,
+    steps: Vec<(f64, f64)>,
+}
+
+impl Stairs {
+    /// Whether one needs no more of both.
+    fn below(&self, quality: f64, memory: f64) -> bool {
+        let upto = self.steps.partition_point(|step| step.0 <= quality);
+        upto > 0 && self.steps[upto - 1].1 <= memory
+    }
+}
+
 impl Group {
+    /// Whether a label needs no more of quality, of its own memory and of what is held elsewhere: `used`, of each server.
+    fn below(&self, used: &[f64], quality: f64, memory: f64) -> bool {
+        let leaner = |stairs: &&Stairs| stairs.held.iter().zip(&self.owed).all(|(held, &k)| *held <= used[k]);
+        self.stairs.iter().filter(leaner).any(|stairs| stairs.below(quality, memory))
+    }
+
+    /// Adds a label that none is below.
+    fn step(&mut self, used: &[f64], quality: f64, memory: f64) {
+        let held: Vec<f64> = self.owed.iter().map(|&k| used[k]).collect();
+        let at = *self.known.entry(held.iter().map(|x| x.to_bits()).collect()).or_insert_with(|| {
+            self.stairs.push(Stairs { held, steps: Vec::new() });
+            self.stairs.len() - 1
+        });
+        let steps = &mut self.stairs[at].steps;
+        let first = steps.partition_point(|step| step.0 < quality);
+        let beaten = steps[first..].partition_point(|step| step.1 >= memory);
+        steps.splice(first..first + beaten, [(quality, memory)]);
+    }
+
     fn push(&mut self, quality: f64, memory: f64, at: u32) {
         self.quality.push(quality);
         self.memory.push(memory);
