@@ -107,6 +107,8 @@ pub const TOKEN_FLOPS: Range = from(0.0, 1e18, "FLOP");
 pub const TOKEN_BYTES: Range = from(0.0, 1e12, "bytes");
 /// What a layer may need at its widest, with its KV cache, bytes: sums of all layers are whole 64-bit numbers of bits.
 pub const LAYER_MEMORY: f64 = 1e13;
+/// Most bytes that all layers together may need: their bits are whole numbers below 2^53.
+pub const ALL_LAYERS_MEMORY: f64 = 1e15;
 /// Requests that servers have room for at once.
 pub const HELD: Range = from(1.0, 1e6, "requests");
 /// The least weight error, and the least of a server's or model's limits, that is not 0: less than it cannot be divided by.

@@ -399,6 +399,15 @@ fn what_cannot_be_counted_in_whole_bits_is_refused() {
     refuse(&|p| p.models[0].layers[2].kv_bytes_per_token = 1.5, kv);
     let most = "problem, layer.0.parameters: at 32 bits and with its KV cache the layer needs 4e14 bytes";
     refuse(&|p| p.models[0].layers[0].parameters = 1e14, &most[..most.len() - 10]);
+    // 180 layers of less than 10 TB.
+    let mut p = problem(&Spec::sized(1, 180, 2));
+    p.models[0].layers.iter_mut().for_each(|layer| {
+        (layer.parameters, layer.kv_bytes_per_token) = (78_999_999_999_997.0, 0.0);
+        layer.widths.truncate(1);
+        layer.widths[0].bits = 1;
+    });
+    let e = p.check().unwrap_err().to_string();
+    assert!(e.starts_with("problem, layer: at their widest and with their KV caches all layers need 1.77"), "{e}");
     // Memory far beyond what all layers need is no other memory.
     let mut p = problem(&Spec::sized(1, 6, 2));
     p.servers.iter_mut().for_each(|s| s.memory_bytes = 1e9);

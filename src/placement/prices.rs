@@ -381,8 +381,9 @@ pub(super) fn improve<E: Evaluated + Clone>(
     }
     let (mut bound, mut prices, mut path) = (best.bound(), best.prices().clone(), best.path().to_vec());
     let mut direction = vec![0.0; prices.iter().count()];
-    // A path may use twice of a server or nothing, but hardly a tenth more or less of a budget.
-    let weights = Prices { quality: vec![(t.servers as f64).sqrt(); t.budget.len()], ..Prices::of(t, 1.0) };
+    // A path may use twice of a server or nothing, but hardly a tenth more or less of a budget, unless there are many.
+    let weight = (t.servers as f64 / t.budget.len() as f64).sqrt();
+    let weights = Prices { quality: vec![weight; t.budget.len()], ..Prices::of(t, 1.0) };
     let (mut scale, mut failed) = (1.0, 0);
     while done < steps && scale > 1e-3 {
         let mut excess = excess(t, &path);

@@ -195,6 +195,13 @@ impl Problem {
         count(self.models.len(), limits::MAX_CLASSES, "model", "models")?;
         count(self.len(), limits::MAX_LAYERS, &self.field(0, "layer"), "layers")?;
         self.models.iter().enumerate().try_for_each(|(at, model)| self.check_model(at, model))?;
+        let widest = |layer: &Layer| layer.widths.last().map_or(0, |w| w.bits);
+        let all: f64 = self.layers().map(|(model, l)| l.memory_bytes(widest(l), model.held_tokens())).sum();
+        if all > limits::ALL_LAYERS_MEMORY {
+            let problem = format!("at their widest and with their KV caches all layers need {all:e} bytes");
+            let remedy = format!("give layers of at most {:e} bytes together", limits::ALL_LAYERS_MEMORY);
+            return Err(place(self.field(0, "layer")).error(problem, remedy));
+        }
         let servers = self.servers.len();
         let seats = servers * self.layers().map(|(_, layer)| layer.widths.len()).sum::<usize>();
         for (n, most, what) in [

@@ -337,24 +337,27 @@ impl<'t> Search<'t> {
             let (capacity, own) = (&t.capacity[j * kinds..(j + 1) * kinds], &used[j * kinds..(j + 1) * kinds]);
             let spent = self.contexts.spent[context as usize * s + j];
             let tail = &self.contexts.tails[context as usize];
-            for (w, c) in choices.iter().enumerate() {
-                let node = r.node[(t.starts[l] + w) * s + j];
-                let free = capacity[MEMORY] - own[MEMORY] - c.memory;
-                if free < 0.0 || node.is_infinite() {
+            for Plan { closed, done, must, waste } in plans.into_iter().flatten() {
+                if must != 0 && l + 1 == t.layers {
                     continue;
                 }
-                let seconds = t.seconds(c, j);
-                if quality + c.quality + self.least_quality[l] > t.budget[t.model[l]]
-                    || (kinds > BUSY && own[BUSY] + t.busy(seconds, j) > capacity[BUSY])
-                {
-                    continue;
-                }
-                let at = (l * s + j) * t.stride + t.cells_left(j, free);
-                let reduced = base.0 + node;
-                for Plan { closed, done, must, waste } in plans.into_iter().flatten() {
+                for (w, c) in choices.iter().enumerate() {
+                    let node = r.node[(t.starts[l] + w) * s + j];
+                    let free = capacity[MEMORY] - own[MEMORY] - c.memory;
+                    if free < 0.0 || node.is_infinite() {
+                        continue;
+                    }
+                    let at = (l * s + j) * t.stride + t.cells_left(j, free);
+                    let reduced = base.0 + node;
                     let floor = reduced - worth - debt + waste;
                     let bound = self.owed(must, floor, at).max(floor + spent + tail[at]);
-                    if bound >= limit || (must != 0 && l + 1 == t.layers) {
+                    if bound >= limit {
+                        continue;
+                    }
+                    let seconds = t.seconds(c, j);
+                    if quality + c.quality + self.least_quality[l] > t.budget[t.model[l]]
+                        || (kinds > BUSY && own[BUSY] + t.busy(seconds, j) > capacity[BUSY])
+                    {
                         continue;
                     }
                     out.push(Label {
