@@ -26,8 +26,8 @@ const DIVIDED: usize = 10;
 /// All of a server's memory, and the parts of it that an order may have.
 const ALL: usize = 12;
 const PARTS: [usize; 4] = [ALL, 8, 6, 4];
-/// Delays up to so many times the best are worth exchanging bits.
-const POLISHED: f64 = 1.05;
+/// Delays up to so many times the best are worth exchanging bits: with few servers, and with many.
+const POLISHED: (f64, f64) = (1.05, 1.01);
 /// Operations for all runs beyond which a step would take too long.
 const LARGEST: f64 = 2e9;
 /// Places of an order that a change reaches over.
@@ -152,7 +152,8 @@ fn consider(costs: &Costs<'_>, p: &Program, best: &mut Option<(f64, Vec<(u32, u3
     let (Some(mut path), t) = (costs.path(p), costs.t) else { return false };
     let Some(before) = t.cost(&path) else { return false };
     let holds = t.within_budgets(&path);
-    if best.as_ref().is_none_or(|b| before < b.0 * POLISHED) {
+    let polished = if t.servers <= DIVIDED { POLISHED.0 } else { POLISHED.1 };
+    if best.as_ref().is_none_or(|b| before < b.0 * polished) {
         exchange(t, &mut path);
         if let Some(cost) = t.cost(&path).filter(|_| t.keeps_limits(&path))
             && best.as_ref().is_none_or(|b| cost < b.0)

@@ -122,6 +122,8 @@ const CHAIN_FIRST: usize = 8192;
 /// The widths from which on tighter ways to the end are worth their time: with the numbers of their table, and the steps
 /// of their prices.
 const SHARPEN: [(usize, usize, usize); 2] = [(1024, 600_000, 6), (8192, 24_000_000, 8)];
+/// What they must raise the bound by at first, relatively, where servers are not few: often they hardly do.
+const WORTH: f64 = 1e-3;
 
 /// Finds the fastest assignment. `threads` says whether to use rayon's pool; the result does not depend on it.
 pub fn solve(problem: &Problem, communication: Communication, limits: &Limits, threads: bool) -> Outcome {
@@ -277,7 +279,9 @@ fn sharpen(search: &mut Search<'_>, overused: &[f64], largest: usize, steps: usi
     let wanted = [ways::A_LAYER * t.layers, ways::FEW];
     let states = wanted.into_iter().filter_map(|wanted| States::new(t, &order, largest, wanted));
     let tried = states.map(|states| (at(prices.clone(), &states).bound, states));
-    let Some((_, states)) = tried.reduce(|a, b| if b.0 > a.0 { b } else { a }) else { return (0.0, 0) };
+    let best = tried.reduce(|a, b| if b.0 > a.0 { b } else { a });
+    let worth = if t.servers > FEW_SERVERS { search.reduced.bound * (1.0 + WORTH) } else { 0.0 };
+    let Some((_, states)) = best.filter(|best| best.0 > worth) else { return (0.0, wanted.len()) };
     let (ways, steps) = prices::improve(t, prices, steps, |prices| at(prices, &states), |_| clock.look());
     let bound = ways.bound;
     search.sharpen(ways);
