@@ -209,10 +209,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             let error = infeasible::diagnose(&problem, communication, &args.few());
             return Err(locate(error, source.as_ref()).into());
         }
-        Outcome::Unknown { bound_s } => bail!(
-            "--time-limit: no placement was found in {} s, and none is faster than {bound_s} s; give more time",
-            args.time_limit
-        ),
+        Outcome::Unknown { bound_s } => {
+            let bound = if bound_s > 0.0 { format!(", and none is faster than {bound_s} s") } else { String::new() };
+            bail!("--time-limit: no placement was found in {} s{bound}; give more time", args.time_limit)
+        }
     };
     let node = base.map(|base| base.node(&named, &solution)).transpose().map_err(|e| locate(e, source.as_ref()))?;
     let room = node.as_ref().map(|node| bridge::room(&problem, node)).transpose()?.flatten();
@@ -339,7 +339,7 @@ fn method(name: &str) -> Result<Method> {
 fn general(problem: &Problem, communication: Communication, time: Option<Duration>) -> Result<Outcome> {
     match ilp::solve(problem, communication, time) {
         Answer::Optimal(outcome) | Answer::Stopped(outcome) => Ok(outcome),
-        Answer::Failed(why) => bail!("the general solver failed: {why}"),
+        Answer::Failed(why) => bail!("the general solver failed: {why}; give --solver exact, or build with the feature highs"),
     }
 }
 
