@@ -339,7 +339,9 @@ fn method(name: &str) -> Result<Method> {
 fn general(problem: &Problem, communication: Communication, time: Option<Duration>) -> Result<Outcome> {
     match ilp::solve(problem, communication, time) {
         Answer::Optimal(outcome) | Answer::Stopped(outcome) => Ok(outcome),
-        Answer::Failed(why) => bail!("the general solver failed: {why}; give --solver exact, or build with the feature highs"),
+        Answer::Failed(why) => {
+            bail!("the general solver failed: {why}; give --solver exact, or build with the feature highs")
+        }
     }
 }
 
