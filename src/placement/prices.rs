@@ -102,7 +102,7 @@ impl Reduced {
             }
         }
         r.nodes(t);
-        (r.tail, r.enter) = r.ways(t, &t.cells);
+        (r.tail, r.enter) = r.ways(t);
         r.walk(t);
         r
     }
@@ -149,53 +149,71 @@ impl Reduced {
         (0..=t.cells[i]).map(move |left| runs[cells.saturating_sub(left)])
     }
 
-    /// `tail` and `enter` where a run on a server has so many cells.
-    pub fn ways(&self, t: &Tables, cells: &[usize]) -> (Vec<f64>, Vec<f64>) {
-        let mut tail = vec![0.0; t.layers * t.servers * t.stride];
+    /// `tail` and `enter`.
+    fn ways(&self, t: &Tables) -> (Vec<f64>, Vec<f64>) {
+        let plane = t.servers * t.stride;
+        let mut tail = vec![0.0; t.layers * plane];
         let mut enter = vec![f64::INFINITY; t.layers * t.servers];
-        let last = tail[(t.layers - 1) * t.servers * t.stride..].chunks_mut(t.stride);
-        last.enumerate().for_each(|(i, row)| self.ends(t, i, cells[i]).zip(row).for_each(|(run, way)| *way = run));
+        let last = tail[(t.layers - 1) * plane..].chunks_mut(t.stride).enumerate();
+        last.for_each(|(i, row)| self.ends(t, i, t.cells[i]).zip(row).for_each(|(run, way)| *way = run));
         let mut next = Vec::new();
         for l in (0..t.layers).rev() {
             if l + 1 < t.layers {
                 leave(self, t, l, &mut next, &enter[(l + 1) * t.servers..(l + 2) * t.servers]);
             }
-            self.layer(t, l, cells, &next, &mut tail, &mut enter[l * t.servers..(l + 1) * t.servers]);
+            let (now, after) = tail[l * plane..].split_at_mut(plane);
+            self.layer(t, l, (&next, after), now, &mut enter[l * t.servers..(l + 1) * t.servers]);
         }
         (tail, enter)
     }
 
-    /// One layer of `tail` and `enter`, from the cheapest ways to leave each server after it.
-    fn layer(&self, t: &Tables, l: usize, cells: &[usize], next: &[f64], tail: &mut [f64], enter: &mut [f64]) {
+    /// One layer of `tail` and `enter`, from the cheapest ways to leave each server after it and `tail` of the next layer.
+    fn layer(&self, t: &Tables, l: usize, (next, after): (&[f64], &[f64]), now: &mut [f64], enter: &mut [f64]) {
         for i in 0..t.servers {
+            let row = &mut now[i * t.stride..][..t.cells[i] + 1];
             if l + 1 < t.layers {
-                let (before, after) = tail.split_at_mut((l + 1) * t.servers * t.stride);
-                let row = &mut before[(l * t.servers + i) * t.stride..][..t.cells[i] + 1];
-                self.ends(t, i, cells[i]).zip(&mut *row).for_each(|(run, way)| *way = next[i] + run);
-                let after = &after[i * t.stride..][..t.stride];
-                // Widths ascend, and memory with them: what costs more than a narrower one is never better.
-                let mut least = f64::INFINITY;
-                let leaner = |c: usize| {
-                    let cost = self.node[c * t.servers + i];
-                    let better = cost < least;
-                    least = least.min(cost);
-                    better.then_some(after)
-                };
-                stay(t, &self.node, l + 1, i, leaner, row);
+                self.end_or_stay(t, l, (i, t.cells[i]), next[i], &after[i * t.stride..][..t.stride], row);
             }
-            let row = &tail[(l * t.servers + i) * t.stride..][..t.stride];
             enter[i] = f64::INFINITY;
             for c in t.starts[l]..t.starts[l + 1] {
-                if let Some(left) = cells[i].checked_sub(t.units[c * t.servers + i].into()) {
+                if let Some(left) = t.cells[i].checked_sub(t.units[c * t.servers + i].into()) {
                     enter[i] = enter[i].min(self.node[c * t.servers + i] + row[left]);
                 }
             }
         }
     }
 
+    /// The cheapest ways to the end after layer l on server i, for each number of cells left of those that the run began
+    /// with, from the cheapest way to leave it then, and those after the next layer.
+    pub fn end_or_stay(
+        &self,
+        t: &Tables,
+        l: usize,
+        (i, cells): (usize, usize),
+        leaving: f64,
+        after: &[f64],
+        row: &mut [f64],
+    ) {
+        self.ends(t, i, cells).zip(&mut *row).for_each(|(run, way)| *way = leaving + run);
+        stay(t, &self.node, l + 1, i, self.leaner(t, i, after), row);
+    }
+
+    /// For [`stay`]: `after` for the choices of a layer that cost less than all before. Widths ascend, and memory with them:
+    /// what costs more than a narrower one is never better.
+    fn leaner<'w>(&self, t: &Tables, i: usize, after: &'w [f64]) -> impl FnMut(usize) -> Option<&'w [f64]> {
+        let mut least = f64::INFINITY;
+        move |c: usize| {
+            let cost = self.node[c * t.servers + i];
+            let better = cost < least;
+            least = least.min(cost);
+            better.then_some(after)
+        }
+    }
+
     /// The cheapest completions after (layer, server, cells) that later begin a run on server k, for every k: an array
     /// like `tail` for each. For k itself: that come back to it.
     pub fn via(&self, t: &Tables, k: usize) -> Vec<f64> {
+        let plane = t.servers * t.stride;
         let mut via = vec![f64::INFINITY; self.tail.len()];
         let mut enter = vec![f64::INFINITY; t.servers];
         let mut next = Vec::new();
@@ -204,7 +222,8 @@ impl Reduced {
                 enter[k] = self.enter[(l + 1) * t.servers + k];
                 leave(self, t, l, &mut next, &enter);
             }
-            self.layer(t, l, &t.cells, &next, &mut via, &mut enter);
+            let (now, after) = via[l * plane..].split_at_mut(plane);
+            self.layer(t, l, (&next, after), now, &mut enter);
         }
         via
     }

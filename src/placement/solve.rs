@@ -2,7 +2,7 @@
 //! not enough, a local search gives them a better assignment to beat.
 
 use super::delay::{self, Communication, TOLERANCE, Usage};
-use super::labels::Search;
+use super::labels::{self, Search};
 use super::orders;
 use super::prices::{self, Prices, Reduced, SHAPES};
 use super::problem::{Problem, Seat};
@@ -122,7 +122,7 @@ const CHAIN_FIRST: usize = 8192;
 /// The widths from which on tighter ways to the end are worth their time: with the numbers of their table, and the steps
 /// of their prices.
 const SHARPEN: [(usize, usize, usize); 2] = [(1024, 600_000, 6), (8192, 24_000_000, 8)];
-/// What they must raise the bound by at first, relatively, where servers are not few: often they hardly do.
+/// What they must raise the bound by at first, relatively: often they hardly do.
 const WORTH: f64 = 1e-3;
 
 /// Finds the fastest assignment. `threads` says whether to use rayon's pool; the result does not depend on it.
@@ -171,6 +171,30 @@ pub(super) struct Found {
     exhausted: bool,
 }
 
+impl Found {
+    /// One pass.
+    fn pass(&mut self, search: &mut Search<'_>, width: usize, returns: bool, clock: &mut Clock) -> labels::Found {
+        let mut pass = search.pass(self.delay(), width, returns, clock);
+        self.work.passes += 1;
+        self.work.labels += pass.labels;
+        self.better(search.t, pass.best.take());
+        pass
+    }
+
+    /// The delay to beat.
+    fn delay(&self) -> f64 {
+        self.best.as_ref().map_or(f64::INFINITY, |best| best.0)
+    }
+
+    /// Takes a path if it is better.
+    fn better(&mut self, t: &Tables, path: Option<(f64, Vec<(u32, u32)>)>) {
+        if let Some((cost, path)) = path.filter(|path| path.0 < self.delay()) {
+            let seat = |(l, &(i, w)): (usize, &(u32, u32))| t.seat(l, i as usize, w as usize);
+            self.best = Some((cost, path.iter().enumerate().map(seat).collect()));
+        }
+    }
+}
+
 /// Prices, then passes up to a width, looking for what is faster than `start`.
 pub(super) fn search(
     t: &Tables,
@@ -198,17 +222,20 @@ pub(super) fn search(
     found.reduced = Some(root.clone());
     let mut search = Search::new(t, root, threads);
     let mut width = FIRST;
+    // Paths that never come back to a server are few, and their best is often the best of all.
+    let one_model = t.budget.len() == 1;
+    let mut simple =
+        one_model && t.communication == Communication::Chain && t.fixed.is_none() && t.servers <= FEW_SERVERS;
+    let mut all = 0;
     loop {
-        let incumbent = found.best.as_ref().map_or(f64::INFINITY, |b| b.0);
-        let pass = search.pass(incumbent, width, clock);
-        found.work.passes += 1;
-        found.work.labels += pass.labels;
-        (found.labels, found.exhausted) = (pass.labels, pass.open.is_infinite());
-        if let Some((cost, path)) = pass.best.filter(|best| best.0 < incumbent) {
-            let seat = |(l, &(i, w)): (usize, &(u32, u32))| t.seat(l, i as usize, w as usize);
-            found.best = Some((cost, path.iter().enumerate().map(seat).collect()));
+        if simple && width > FIRST {
+            let pass = found.pass(&mut search, width, false, clock);
+            simple = pass.open.is_finite();
         }
-        let incumbent = found.best.as_ref().map_or(f64::INFINITY, |b| b.0);
+        let pass = found.pass(&mut search, width, true, clock);
+        all += 1;
+        (found.labels, found.exhausted) = (pass.labels, pass.open.is_infinite());
+        let incumbent = found.delay();
         found.bound = found.bound.max(pass.open.min(incumbent));
         if pass.open >= incumbent || pass.open.is_infinite() {
             found.bound = found.bound.max(incumbent);
@@ -219,7 +246,7 @@ pub(super) fn search(
             break;
         }
         let (after, shaken) = if t.servers <= FEW_SERVERS { ORDERS_OF_FEW } else { ORDERS_OF_MANY };
-        if let Some(again) = found.work.passes.checked_sub(after)
+        if let Some(again) = u64::checked_sub(all, after)
             && t.fixed.is_none()
             && t.communication == Communication::Chain
         {
@@ -229,15 +256,11 @@ pub(super) fn search(
                 |best| best.1.iter().map(|seat| seat.server).collect::<Vec<usize>>(),
             );
             let better = local(t, &search.reduced, &start, (again, shaken), clock, threads);
-            if let Some((cost, path)) = better.filter(|better| found.best.as_ref().is_none_or(|best| better.0 < best.0))
-            {
-                let seat = |(l, &(i, w)): (usize, &(u32, u32))| t.seat(l, i as usize, w as usize);
-                found.best = Some((cost, path.iter().enumerate().map(seat).collect()));
-            }
+            found.better(t, better);
             found.work.orders += shaken as u64;
         }
         // What two passes did not find may not be there.
-        if found.best.is_none() && found.work.passes == NARROW {
+        if found.best.is_none() && all == NARROW {
             let (nothing, steps) = prices::nothing_feasible(t, most, || clock.look());
             found.work.price_steps += steps as u64;
             if nothing {
@@ -280,7 +303,7 @@ fn sharpen(search: &mut Search<'_>, overused: &[f64], largest: usize, steps: usi
     let states = wanted.into_iter().filter_map(|wanted| States::new(t, &order, largest, wanted));
     let tried = states.map(|states| (at(prices.clone(), &states).bound, states));
     let best = tried.reduce(|a, b| if b.0 > a.0 { b } else { a });
-    let worth = if t.servers > FEW_SERVERS { search.reduced.bound * (1.0 + WORTH) } else { 0.0 };
+    let worth = search.reduced.bound * (1.0 + WORTH);
     let Some((_, states)) = best.filter(|best| best.0 > worth) else { return (0.0, wanted.len()) };
     let (ways, steps) = prices::improve(t, prices, steps, |prices| at(prices, &states), |_| clock.look());
     let bound = ways.bound;

@@ -89,8 +89,7 @@ impl Search<'_> {
             let at = kept.labels.len() as u32;
             let same = |group: &Group| (group.done, group.must) == (done, must);
             let group = kept.groups.iter().position(same).unwrap_or_else(|| {
-                let owed = (0..CLOSABLE).filter(|k| must >> k & 1 == 1).collect();
-                kept.groups.push(Group { done, must, owed, ..Group::default() });
+                kept.groups.push(Group::new(done, must));
                 kept.groups.len() - 1
             });
             match plain {
@@ -122,44 +121,70 @@ struct Group {
     must: u64,
     /// The servers to come back to.
     owed: Vec<usize>,
-    /// Where that tells all: by what they hold on the servers to come back to.
+    /// Where that tells all: stairs of quality and memory of labels that hold the same on the servers to come back to.
     stairs: Vec<Stairs>,
     known: HashMap<Vec<u64>, usize>,
-    /// Otherwise: quality and memory of their own server, which tell most labels apart.
+    /// For each of those servers, what the labels of each of the stairs hold there.
+    held: Vec<Vec<f64>>,
+    /// Of the labels of each of the stairs, or else of each label: least quality and memory of their own server, which
+    /// tell most apart.
     quality: Vec<f64>,
     memory: Vec<f64>,
     at: Vec<u32>,
 }
 
+/// Compared at once, without a branch.
+const AT_ONCE: usize = 16;
+
 /// Quality and own memory of labels that hold the same elsewhere: ascending and descending, without what others beat.
-struct Stairs {
-    held: Vec<f64>,
-    steps: Vec<(f64, f64)>,
-}
+#[derive(Default)]
+struct Stairs(Vec<(f64, f64)>);
 
 impl Stairs {
     /// Whether one needs no more of both.
     fn below(&self, quality: f64, memory: f64) -> bool {
-        let upto = self.steps.partition_point(|step| step.0 <= quality);
-        upto > 0 && self.steps[upto - 1].1 <= memory
+        let upto = self.0.partition_point(|step| step.0 <= quality);
+        upto > 0 && self.0[upto - 1].1 <= memory
     }
 }
 
 impl Group {
+    fn new(done: u64, must: u64) -> Group {
+        let owed: Vec<usize> = (0..CLOSABLE).filter(|k| must >> k & 1 == 1).collect();
+        Group { done, must, held: vec![Vec::new(); owed.len()], owed, ..Group::default() }
+    }
+
     /// Whether a label needs no more of quality, of its own memory and of what is held elsewhere: `used`, of each server.
     fn below(&self, used: &[f64], quality: f64, memory: f64) -> bool {
-        let leaner = |stairs: &&Stairs| stairs.held.iter().zip(&self.owed).all(|(held, &k)| *held <= used[k]);
-        self.stairs.iter().filter(leaner).any(|stairs| stairs.below(quality, memory))
+        for (first, stairs) in self.stairs.chunks(AT_ONCE).enumerate().map(|(chunk, stairs)| (chunk * AT_ONCE, stairs))
+        {
+            let these = first..first + stairs.len();
+            let mut leaner = [false; AT_ONCE];
+            let least = self.quality[these.clone()].iter().zip(&self.memory[these.clone()]);
+            leaner.iter_mut().zip(least).for_each(|(x, (&q, &m))| *x = (q <= quality) & (m <= memory));
+            for (held, &k) in self.held.iter().zip(&self.owed) {
+                leaner.iter_mut().zip(&held[these.clone()]).for_each(|(x, &held)| *x &= held <= used[k]);
+            }
+            if stairs.iter().zip(leaner).any(|(stairs, leaner)| leaner && stairs.below(quality, memory)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Adds a label that none is below.
     fn step(&mut self, used: &[f64], quality: f64, memory: f64) {
-        let held: Vec<f64> = self.owed.iter().map(|&k| used[k]).collect();
-        let at = *self.known.entry(held.iter().map(|x| x.to_bits()).collect()).or_insert_with(|| {
-            self.stairs.push(Stairs { held, steps: Vec::new() });
+        let held = self.owed.iter().map(|&k| used[k]);
+        let at = *self.known.entry(held.clone().map(f64::to_bits).collect()).or_insert_with(|| {
+            self.held.iter_mut().zip(held).for_each(|(column, held)| column.push(held));
+            self.quality.push(quality);
+            self.memory.push(memory);
+            self.stairs.push(Stairs::default());
             self.stairs.len() - 1
         });
-        let steps = &mut self.stairs[at].steps;
+        self.quality[at] = self.quality[at].min(quality);
+        self.memory[at] = self.memory[at].min(memory);
+        let steps = &mut self.stairs[at].0;
         let first = steps.partition_point(|step| step.0 < quality);
         let beaten = steps[first..].partition_point(|step| step.1 >= memory);
         steps.splice(first..first + beaten, [(quality, memory)]);
@@ -173,8 +198,6 @@ impl Group {
 
     /// Whether one of the first `most` needs no more of both, and `beats`.
     fn any(&self, quality: f64, memory: f64, most: usize, beats: impl Fn(usize) -> bool) -> bool {
-        /// Compared at once, without a branch.
-        const AT_ONCE: usize = 16;
         let n = self.at.len().min(most);
         let chunks =
             self.quality[..n].chunks(AT_ONCE).zip(self.memory[..n].chunks(AT_ONCE)).zip(self.at.chunks(AT_ONCE));

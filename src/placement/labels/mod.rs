@@ -15,13 +15,17 @@
 //!
 //! The order of work, and so the result, does not depend on threads.
 
+mod contexts;
 mod dominance;
+mod runs;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use self::contexts::{Contexts, ROOT};
 use super::delay::Communication;
 use super::prices::Reduced;
 use super::tables::{BUSY, MEMORY, SENT, Tables};
@@ -34,20 +38,10 @@ pub(super) const CLOSE: f64 = 5e-10;
 const LOST: f64 = 1e-10;
 /// Labels of a layer that one thread handles.
 const CHUNK: usize = 256;
-/// The widest pass without contexts.
+/// The widest pass without contexts, which take more time than a few labels do.
 const NARROW: usize = 128;
 /// Servers that can be closed: bits of a word.
 const CLOSABLE: usize = 64;
-
-/// Ways to the end where servers that were left have only what is left of them: far tighter than those of the root, and the
-/// same for all labels that left about as much.
-#[derive(Default)]
-pub(super) struct Contexts {
-    known: HashMap<Vec<u16>, u32>,
-    tails: Vec<Vec<f64>>,
-    /// Price of what each context says is used of each server (context × server): the ways to the end do not pay for it.
-    spent: Vec<f64>,
-}
 
 /// What never changes from pass to pass.
 pub(super) struct Search<'t> {
@@ -65,6 +59,10 @@ pub(super) struct Search<'t> {
     /// Tighter ways to the end, from the same prices.
     pub ways: Option<Ways>,
     contexts: Contexts,
+    /// The widest pass without contexts.
+    narrow: usize,
+    /// Whether a pass looks at paths that come back to servers they left.
+    returns: bool,
 }
 
 /// What a pass found.
@@ -153,7 +151,9 @@ impl<'t> Search<'t> {
             least_quality,
             threads,
             ways: None,
-            contexts: Contexts::default(),
+            contexts: Contexts::new(),
+            narrow: NARROW,
+            returns: true,
         };
         search.vias();
         search
@@ -169,8 +169,7 @@ impl<'t> Search<'t> {
     fn vias(&mut self) {
         const LARGEST: usize = 20_000_000;
         let (t, r) = (self.t, &self.reduced);
-        // The first context is that of the root.
-        self.contexts = Contexts { known: HashMap::new(), tails: vec![r.tail.clone()], spent: vec![0.0; t.servers] };
+        self.contexts = Contexts::new();
         self.via.clear();
         let closable = t.servers.min(CLOSABLE);
         if r.tail.len().saturating_mul(closable) > LARGEST {
@@ -183,13 +182,19 @@ impl<'t> Search<'t> {
         };
     }
 
-    /// One pass with at most `width` labels a layer, looking for less than `incumbent`.
-    pub fn pass(&mut self, incumbent: f64, width: usize, clock: &mut Clock) -> Found {
+    /// One pass with at most `width` labels a layer, looking for less than `incumbent`: among all paths, or only those
+    /// that never come back to a server. What the latter drops for want of room says nothing of the others.
+    pub fn pass(&mut self, incumbent: f64, width: usize, returns: bool, clock: &mut Clock) -> Found {
         let t = self.t;
+        self.returns = returns;
         let mut found = Found { open: f64::INFINITY, ..Found::default() };
         let limit = if incumbent.is_finite() { incumbent - CLOSE * incumbent.abs() } else { incumbent };
         let scale = if incumbent.is_finite() { incumbent } else { self.reduced.bound.max(0.0) };
         let step = LOST * scale / t.layers as f64;
+        let contexts = width > self.narrow;
+        if contexts {
+            self.contexts.below(t, &self.reduced, limit);
+        }
         let mut history: Vec<Vec<(u32, u32, u32)>> = Vec::with_capacity(t.layers);
         let mut front = Front::default();
         for l in 0..t.layers {
@@ -201,9 +206,8 @@ impl<'t> Search<'t> {
                 return Found { labels: found.labels, ..late(found.open) };
             }
             let mut next = self.extend(&front, l, limit);
-            // A few labels are extended in less time than their contexts take.
-            if width > NARROW {
-                self.enter_contexts(&front, &mut next, l);
+            if contexts {
+                self.enter_contexts(&front, &mut next, l, clock);
             }
             let mut next = self.refine(&front, next, l, limit);
             // Far more than will be kept: the rest need not be compared.
@@ -266,7 +270,6 @@ impl<'t> Search<'t> {
             None => (None, zero.as_slice(), 0),
             Some((front, at)) => (Some(&front.labels[at]), &front.used[at * s * kinds..(at + 1) * s * kinds], at),
         };
-        let context = parent.map_or(0, |p| p.context);
         let new_model = l == 0 || t.model_ends(l - 1);
         let worth = r.prices.sum();
         for j in 0..s {
@@ -332,13 +335,16 @@ impl<'t> Search<'t> {
                 let back = Plan { closed, done, must: must | bit, waste };
                 waste += self.left_over(used, i, left != NONE, l);
                 let gone = Plan { closed: closed | bit, done: done | bit, must, waste };
-                plans = [Some(gone), Some(back).filter(|_| room && closed & bit == 0)];
+                plans = [Some(gone), Some(back).filter(|_| self.returns && room && closed & bit == 0)];
             }
+            // A context is of the server that it was entered on.
+            let context = parent.map_or(ROOT, |p| p.context);
+            let begun = if stays { f64::NEG_INFINITY } else { self.contexts.enter(t, r, context, l, j) };
+            let context = if stays { context } else { ROOT };
             let (capacity, own) = (&t.capacity[j * kinds..(j + 1) * kinds], &used[j * kinds..(j + 1) * kinds]);
-            let spent = self.contexts.spent[context as usize * s + j];
-            let tail = &self.contexts.tails[context as usize];
             for Plan { closed, done, must, waste } in plans.into_iter().flatten() {
-                if must != 0 && l + 1 == t.layers {
+                let begun = base.0 - worth - debt + waste + begun;
+                if begun >= limit || (must != 0 && l + 1 == t.layers) {
                     continue;
                 }
                 for (w, c) in choices.iter().enumerate() {
@@ -347,10 +353,12 @@ impl<'t> Search<'t> {
                     if free < 0.0 || node.is_infinite() {
                         continue;
                     }
-                    let at = (l * s + j) * t.stride + t.cells_left(j, free);
+                    let cells = t.cells_left(j, free);
                     let reduced = base.0 + node;
                     let floor = reduced - worth - debt + waste;
-                    let bound = self.owed(must, floor, at).max(floor + spent + tail[at]);
+                    let way = self.contexts.tail(t, r, context, l, j, cells);
+                    let at = (l * s + j) * t.stride + cells;
+                    let bound = self.owed(must, floor, at).max(floor + way).max(begun);
                     if bound >= limit {
                         continue;
                     }
@@ -387,65 +395,6 @@ impl<'t> Search<'t> {
         servers.map(|k| floor + self.via[k][at]).fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// Gives labels that crossed a link the context of what they left.
-    fn enter_contexts(&mut self, front: &Front, labels: &mut [Label], l: usize) {
-        /// Bytes of all contexts; labels that find no room keep the context of their parent.
-        const ROOM: usize = 256 << 20;
-        let t = self.t;
-        let (s, kinds) = (t.servers, t.kinds);
-        if l == 0 || l + 1 == t.layers {
-            return;
-        }
-        let room = ROOM / (8 * self.reduced.tail.len());
-        let mut fresh: Vec<Vec<usize>> = Vec::new();
-        let mut key = Vec::with_capacity(s);
-        // Widths of one parent on one server have the same context, if they are to come back to the same.
-        let mut before = (u32::MAX, u32::MAX, 0, 0);
-        for label in labels {
-            let parent = &front.labels[label.parent as usize];
-            if parent.server == label.server {
-                continue;
-            }
-            if (before.0, before.1, before.2) == (label.parent, label.server, label.done) {
-                label.context = before.3;
-                continue;
-            }
-            let used = &front.used[label.parent as usize * s * kinds..][..s * kinds];
-            key.clear();
-            for k in 0..s {
-                let left = t.capacity[k * kinds + MEMORY] - used[k * kinds + MEMORY];
-                let closed = k < CLOSABLE && k != label.server as usize && label.closed >> k & 1 == 1;
-                let cells = if closed || left < self.least_memory[l - 1] { 0 } else { t.cells_left(k, left) };
-                let level = t.cells[k].div_ceil(16).max(1);
-                key.push((cells.div_ceil(level) * level).min(t.cells[k]) as u16);
-            }
-            let known = self.contexts.known.get(&key).copied();
-            label.context = match known {
-                Some(id) => id,
-                None if self.contexts.tails.len() + fresh.len() < room => {
-                    let id = (self.contexts.tails.len() + fresh.len()) as u32;
-                    self.contexts.known.insert(key.clone(), id);
-                    fresh.push(key.iter().map(|&c| c.into()).collect());
-                    id
-                }
-                None => parent.context,
-            };
-            before = (label.parent, label.server, label.done, label.context);
-        }
-        let reduced = &self.reduced;
-        for cells in &fresh {
-            let spent = cells.iter().enumerate().map(|(i, cells)| reduced.run(t, i, t.cells[i] - cells));
-            self.contexts.spent.extend(spent);
-        }
-        let make = |cells: Vec<usize>| reduced.ways(t, &cells).0;
-        if self.threads && fresh.len() > 1 {
-            let tails: Vec<Vec<f64>> = fresh.into_par_iter().map(make).collect();
-            self.contexts.tails.extend(tails);
-        } else {
-            self.contexts.tails.extend(fresh.into_iter().map(make));
-        }
-    }
-
     /// Labels whose bound in their context is below the limit, with closed servers.
     fn refine(&self, front: &Front, labels: Vec<Label>, l: usize, limit: f64) -> Vec<Label> {
         let t = self.t;
@@ -455,18 +404,18 @@ impl<'t> Search<'t> {
             let used = if l == 0 { &zero } else { &front.used[label.parent as usize * t.servers * t.kinds..] };
             let c = &t.choices(l)[label.choice as usize];
             let left = t.capacity[j * t.kinds + MEMORY] - used[j * t.kinds + MEMORY] - c.memory;
-            let cell = (l * t.servers + j) * t.stride + t.cells_left(j, left);
-            let context = label.context as usize;
-            let mut tail = self.contexts.spent[context * t.servers + j] + self.contexts.tails[context][cell];
+            let cells = t.cells_left(j, left);
+            let cell = (l * t.servers + j) * t.stride + cells;
+            let mut tail = self.contexts.tail(t, &self.reduced, label.context, l, j, cells);
             if let Some(ways) = &self.ways {
-                let cells = |k: usize| {
+                let left_on = |k: usize| {
                     let left = t.capacity[k * t.kinds + MEMORY] - used[k * t.kinds + MEMORY];
                     // The server that it is on loses its level when it is left.
                     if k == j || (k < CLOSABLE && label.closed >> k & 1 == 1) { 0 } else { t.cells_left(k, left) }
                 };
-                let levels = ways.states.levels(t, l, cells);
+                let levels = ways.states.levels(t, l, left_on);
                 let budget = ways.states.budget_left(t, l, label.quality);
-                tail = tail.max(ways.tail(t, l, levels, budget, j, t.cells_left(j, left)));
+                tail = tail.max(ways.tail(t, l, levels, budget, j, cells));
             }
             label.bound = label.bound.max(label.floor + tail);
             if label.bound < limit {

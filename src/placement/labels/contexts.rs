@@ -1,0 +1,241 @@
+//! Ways to the end for labels that left much the same behind them: servers that were left have only what is left of them,
+//! closed ones are gone, and those that are to be come back to are. They are far tighter than those of the root.
+
+use std::collections::{HashMap, HashSet};
+
+use rayon::prelude::*;
+
+use super::runs::{Alive, Open, Runs, onward};
+use super::{CLOSABLE, Front, Label, Search};
+use crate::placement::prices::Reduced;
+use crate::placement::tables::{MEMORY, Tables};
+use crate::search::Clock;
+
+/// The context of labels that have none: the ways of the root.
+pub(super) const ROOT: u32 = 0;
+/// Bytes of all contexts. Labels that find no room have none.
+const ROOM: usize = 256 << 20;
+/// Servers to come back to that a context knows: with few servers, and with many, where each costs more and says less.
+const MUSTS: (usize, usize) = (3, 2);
+const FEW_SERVERS: usize = 10;
+/// Parts of a memory that are told apart.
+const PARTS: usize = 16;
+/// Crossings between layers from which on there are no contexts: what is alive of them would be too large.
+const CROSSINGS: usize = 5_000_000;
+/// Contexts that are made between looks at the clock.
+const AT_ONCE: usize = 512;
+
+/// All contexts so far, by what they say.
+pub(super) struct Contexts {
+    known: HashMap<Key, u32>,
+    /// The first one stands for that of the root.
+    all: Vec<Context>,
+    free: Vec<u32>,
+    numbers: usize,
+    /// Costs of runs on a server with so many cells left.
+    runs: HashMap<(usize, usize), Runs>,
+    /// What ways may consist of.
+    alive: Option<Alive>,
+}
+
+/// The server that a run is on, the servers to come back to, and cells of each server; [`NOTHING`] if it is closed.
+type Key = (u32, u64, Vec<u16>);
+const NOTHING: u16 = u16::MAX;
+
+#[derive(Default)]
+struct Context {
+    /// The first layer that it knows ways for.
+    from: usize,
+    /// Price of what is used of each server: ways to the end do not pay for it.
+    spent: Vec<f64>,
+    /// Cheapest ways that begin a run (layer × server).
+    enter: Vec<f64>,
+    /// Cheapest ways after a layer on its own server, with so many cells left (layer × cells).
+    tail: Vec<f64>,
+    rows: usize,
+}
+
+impl Contexts {
+    pub fn new() -> Contexts {
+        Contexts {
+            known: HashMap::new(),
+            all: vec![Context::default()],
+            free: Vec::new(),
+            numbers: 0,
+            runs: HashMap::new(),
+            alive: None,
+        }
+    }
+
+    /// From now on only ways that may be below a limit are looked at.
+    pub fn below(&mut self, t: &Tables, r: &Reduced, limit: f64) {
+        if t.layers.saturating_mul(t.servers * t.servers) > CROSSINGS {
+            return;
+        }
+        for (i, &cells) in t.cells.iter().enumerate() {
+            self.runs.entry((i, cells)).or_insert_with(|| Runs::new(t, r, i, cells));
+        }
+        let runs: Vec<&Runs> = t.cells.iter().enumerate().map(|(i, &cells)| &self.runs[&(i, cells)]).collect();
+        self.alive = Some(Alive::new(t, r, &runs, limit));
+    }
+
+    /// The cheapest way to the end that begins a run at layer l on a server that a label with this context goes to.
+    pub fn enter(&self, t: &Tables, r: &Reduced, context: u32, l: usize, server: usize) -> f64 {
+        if context == ROOT {
+            return r.enter[l * t.servers + server];
+        }
+        let c = &self.all[context as usize];
+        c.spent[server] + c.enter[(l - c.from) * t.servers + server]
+    }
+
+    /// The cheapest way to the end after layer l on the server that a label with this context is on.
+    pub fn tail(&self, t: &Tables, r: &Reduced, context: u32, l: usize, server: usize, cells: usize) -> f64 {
+        if context == ROOT {
+            return r.tail(t, l, server, cells);
+        }
+        let c = &self.all[context as usize];
+        c.spent[server] + c.tail[(l - c.from) * c.rows + cells]
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Forgets all that no label has.
+    fn clear(&mut self, labels: &[Label]) {
+        let live: HashSet<u32> = labels.iter().map(|label| label.context).collect();
+        self.known.retain(|_, id| live.contains(id));
+        self.free.clear();
+        self.numbers = 0;
+        for (id, context) in self.all.iter_mut().enumerate().skip(1) {
+            if live.contains(&(id as u32)) {
+                self.numbers += context.numbers();
+            } else {
+                *context = Context::default();
+                self.free.push(id as u32);
+            }
+        }
+    }
+}
+
+impl Context {
+    fn numbers(&self) -> usize {
+        self.spent.len() + self.enter.len() + self.tail.len()
+    }
+}
+
+impl Search<'_> {
+    /// Gives labels that came to a server at layer l the context of what they left, unless the time is over.
+    pub(super) fn enter_contexts(&mut self, front: &Front, labels: &mut [Label], l: usize, clock: &mut Clock) {
+        let t = self.t;
+        if l == 0 || l + 1 == t.layers || self.contexts.alive.is_none() {
+            return;
+        }
+        let numbers = |own: usize| t.servers + (t.layers - l) * (t.servers + t.cells[own] + 1);
+        let mut fresh: Vec<(u32, Key)> = Vec::new();
+        let mut cleared = false;
+        // Widths of one parent on one server have the same context, if they are to come back to the same.
+        let (mut before, mut last) = ((u32::MAX, 0, 0, 0), ROOT);
+        for at in 0..labels.len() {
+            let label = labels[at];
+            let parent = &front.labels[label.parent as usize];
+            if parent.server == label.server {
+                continue;
+            }
+            let same = (label.parent, label.server, label.done, label.must);
+            if before == same {
+                labels[at].context = last;
+                continue;
+            }
+            let key = self.key(front, &label, l);
+            let known = self.contexts.known.get(&key).copied();
+            let id = match known {
+                Some(id) if self.contexts.all[id as usize].from <= l => id,
+                _ => {
+                    let more = numbers(label.server as usize);
+                    if 8 * (self.contexts.numbers + more) > ROOM && !cleared && fresh.is_empty() {
+                        self.contexts.clear(labels);
+                        cleared = true;
+                    }
+                    let known = self.contexts.known.get(&key).copied();
+                    if 8 * (self.contexts.numbers + more) > ROOM {
+                        ROOT
+                    } else {
+                        let contexts = &mut self.contexts;
+                        let id = known.or_else(|| contexts.free.pop()).unwrap_or_else(|| {
+                            contexts.all.push(Context::default());
+                            contexts.all.len() as u32 - 1
+                        });
+                        let context = &mut contexts.all[id as usize];
+                        contexts.numbers = contexts.numbers - context.numbers() + more;
+                        *context = Context { from: l, ..Context::default() };
+                        contexts.known.insert(key.clone(), id);
+                        fresh.push((id, key));
+                        id
+                    }
+                }
+            };
+            labels[at].context = id;
+            (before, last) = (same, id);
+        }
+        let r = &self.reduced;
+        for (_, (_, _, left)) in &fresh {
+            for (server, &cells) in left.iter().enumerate().filter(|(_, cells)| **cells != NOTHING) {
+                let new = || Runs::new(t, r, server, cells.into());
+                self.contexts.runs.entry((server, cells.into())).or_insert_with(new);
+            }
+        }
+        let known = if t.servers <= FEW_SERVERS { MUSTS.0 } else { MUSTS.1 };
+        let runs = &self.contexts.runs;
+        let Some(alive) = &self.contexts.alive else { return };
+        let make = |(id, (own, must, left)): (u32, Key)| {
+            let own = own as usize;
+            let left =
+                || left.iter().enumerate().filter(|(_, cells)| **cells != NOTHING).map(|(i, &cells)| (i, cells.into()));
+            let open: Vec<Open<'_>> =
+                left().map(|(server, cells)| Open { server, cells, runs: &runs[&(server, cells)] }).collect();
+            let must: Vec<usize> = (0..CLOSABLE).filter(|k| must >> k & 1 == 1).take(known).collect();
+            let (enter, tail) = onward(t, r, alive, l, &open, own, &must);
+            let mut spent = vec![0.0; t.servers];
+            left().for_each(|(i, cells)| spent[i] = r.run(t, i, t.cells[i] - cells));
+            (id, Context { from: l, spent, enter, tail, rows: t.cells[own] + 1 })
+        };
+        let mut made: Vec<(u32, Context)> = Vec::with_capacity(fresh.len());
+        while !fresh.is_empty() {
+            // Contexts that are not made must not be met again.
+            if clock.look() {
+                self.contexts = Contexts::new();
+                labels.iter_mut().for_each(|label| label.context = ROOT);
+                return;
+            }
+            let some = fresh.split_off(fresh.len().saturating_sub(AT_ONCE));
+            if self.threads && some.len() > 1 {
+                made.par_extend(some.into_par_iter().map(make));
+            } else {
+                made.extend(some.into_iter().map(make));
+            }
+        }
+        for (id, context) in made {
+            self.contexts.all[id as usize] = context;
+        }
+    }
+
+    /// What a label that just came to its server at layer l left behind.
+    fn key(&self, front: &Front, label: &Label, l: usize) -> Key {
+        let t = self.t;
+        let (s, kinds) = (t.servers, t.kinds);
+        let used = &front.used[label.parent as usize * s * kinds..][..s * kinds];
+        let cells = |k: usize| {
+            let left = t.capacity[k * kinds + MEMORY] - used[k * kinds + MEMORY];
+            let closed = k < CLOSABLE && label.closed >> k & 1 == 1;
+            if k != label.server as usize && (closed || left < self.least_memory[l - 1]) {
+                return NOTHING;
+            }
+            let part = t.cells[k].div_ceil(PARTS).max(1);
+            (t.cells_left(k, left).div_ceil(part) * part).min(t.cells[k]) as u16
+        };
+        (label.server, label.must, (0..s).map(cells).collect())
+    }
+}

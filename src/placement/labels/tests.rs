@@ -1,0 +1,103 @@
+//! Passes against trying everything, with contexts from the first label on.
+
+use super::*;
+use crate::placement::Problem;
+use crate::placement::generate::{Spec, problem};
+use crate::placement::prices::{self, Prices};
+use crate::search::Limits;
+use crate::workload::synthesis::RowRng;
+
+const WIDE: usize = 1 << 20;
+const LAYERS: usize = 6;
+
+/// Layers of very different sizes on servers with fast links: the best paths often come back to a server.
+fn random(seed: u64) -> Problem {
+    let mut rows = RowRng::new(seed, 1 << 42);
+    let d = rows.next_row();
+    let servers = 2 + d.below(0, 3) as usize;
+    let widths = if servers == 4 { vec![4] } else { vec![4, 8] };
+    let (memory, quality) = (d.uniform(1, (0.5, 1.3)), d.uniform(2, (0.3, 1.0)));
+    let missing = if d.below(3, 4) == 0 { 0.2 } else { 0.0 };
+    let capacities = d.below(4, 4) == 0;
+    let spec = Spec { layers: LAYERS, servers, widths, memory, quality, missing, capacities, ..Spec::opt_350m(seed) };
+    let mut p = problem(&spec);
+    for layer in &mut p.models[0].layers {
+        let d = rows.next_row();
+        layer.parameters = (layer.parameters * d.uniform(0, (0.2, 2.0))).round();
+        layer.flops_per_token *= d.uniform(1, (0.2, 3.0));
+        layer.activation_bytes *= d.uniform(2, (0.5, 2.0));
+    }
+    for link in &mut p.links {
+        link.latency_s /= 50.0;
+        link.bandwidth_bytes_per_s *= 50.0;
+    }
+    p
+}
+
+fn comes_back(path: &[(u32, u32)]) -> bool {
+    let runs: Vec<u32> = path.chunk_by(|a, b| a.0 == b.0).map(|run| run[0].0).collect();
+    runs.iter().enumerate().any(|(at, server)| runs[..at].contains(server))
+}
+
+/// The least cost of all paths, and of those that never come back.
+fn least(t: &Tables, path: &mut Vec<(u32, u32)>, of: &mut (f64, f64)) {
+    let l = path.len();
+    if l == t.layers {
+        if let Some(cost) = t.cost(path).filter(|_| t.keeps_limits(path)) {
+            of.0 = of.0.min(cost);
+            of.1 = if comes_back(path) { of.1 } else { of.1.min(cost) };
+        }
+        return;
+    }
+    for i in 0..t.servers as u32 {
+        for w in 0..t.choices(l).len() as u32 {
+            path.push((i, w));
+            least(t, path, of);
+            path.pop();
+        }
+    }
+}
+
+fn same(found: Option<f64>, best: f64, context: &str) {
+    match found {
+        Some(found) => assert!((found - best).abs() <= 1e-9 * best, "{context}: {found} instead of {best}"),
+        None => assert!(best.is_infinite(), "{context}: nothing instead of {best}"),
+    }
+}
+
+#[test]
+fn passes_in_contexts_find_what_trying_everything_finds() {
+    let (mut returns, mut contexts) = (0, 0);
+    for seed in 0..120 {
+        for communication in Communication::ALL {
+            let context = format!("seed {seed}, {}", communication.name());
+            let t = Tables::new(&random(seed), communication);
+            let mut best = (f64::INFINITY, f64::INFINITY);
+            least(&t, &mut Vec::new(), &mut best);
+            let (root, _) = prices::improve(&t, Prices::zero(&t), 200, |prices| Reduced::new(&t, prices), |_| false);
+            if root.bound.is_infinite() {
+                assert!(best.0.is_infinite(), "{context}");
+                continue;
+            }
+            let mut search = Search::new(&t, root, false);
+            search.narrow = 0;
+            let mut clock = Clock::start(&Limits::NONE);
+            // Narrow ones say what they have dropped; those that drop nothing find the best, however little is above it.
+            for width in [2, 6, 20] {
+                let found = search.pass(f64::INFINITY, width, true, &mut clock);
+                let bound = found.best.map_or(f64::INFINITY, |best| best.0).min(found.open);
+                assert!(bound <= best.0 * (1.0 + 1e-9), "{context}: {bound} is above {}", best.0);
+            }
+            for above in [1e-7, 0.02] {
+                let found = search.pass(best.1 * (1.0 + above), WIDE, false, &mut clock);
+                same(found.best.map(|best| best.0), best.1, &format!("{context}, without returns"));
+                let found = search.pass(best.0 * (1.0 + above), WIDE, true, &mut clock);
+                same(found.best.map(|best| best.0), best.0, &context);
+                assert!(found.open.is_infinite(), "{context}");
+            }
+            returns += usize::from(best.0 < best.1);
+            contexts += search.contexts.len();
+        }
+    }
+    assert!(returns > 20 && contexts > 1000, "{returns} returns, {contexts} contexts");
+}
