@@ -119,11 +119,13 @@ fn set<'t>(
 }
 
 /// A value of an override in one of the forms that mean the same, to tell whether two do.
+#[cfg(feature = "simulation")]
 pub(crate) fn canonical(text: &str) -> String {
     let text = text.trim();
     DeValue::parse(text).map_or_else(|_| format!("{text:?}"), |value| form(&value))
 }
 
+#[cfg(feature = "simulation")]
 fn form(value: &Spanned<DeValue<'_>>) -> String {
     if let Some(number) = number_of(value) {
         // Without the sign of a zero.
