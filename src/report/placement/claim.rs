@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::json::to_value;
 use super::{Bound, Report};
 use crate::error::{Error, Place, Result, quote};
+use crate::files::json::why;
 use crate::placement::bridge::Node;
 use crate::placement::delay::{self, Communication, Usage};
 use crate::placement::solve::{Certificate, Solution, Work};
@@ -83,15 +84,8 @@ impl fmt::Display for Mismatch {
 /// # Errors
 /// A file that is no placement, with the line or the key.
 pub fn parse_claim(text: &str, name: &str, problem: &Problem) -> Result<std::result::Result<Claim, Failure>> {
-    let document: Value = serde_json::from_str(text).map_err(|e| {
-        let message = e.to_string();
-        let what = match message.split(" at line ").next().unwrap_or_default() {
-            _ if text.trim().is_empty() => "the file is empty".to_string(),
-            _ if e.is_eof() => "the file ends before its JSON does".to_string(),
-            what => format!("not JSON: {what}"),
-        };
-        Place::line(name, e.line().max(1) as u64).error(what, REMEDY)
-    })?;
+    let document: Value = serde_json::from_str(text)
+        .map_err(|e| Place::line(name, e.line().max(1) as u64).error(why(&e, text).1, REMEDY))?;
     let file = At { name, path: String::new(), value: &document };
     let optimal = file.one_of("status", &["optimal", "feasible"])? == 0;
     let bound = Bound::ALL[file.one_of("bound_by", &Bound::ALL.map(Bound::name))?];
