@@ -11,7 +11,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Place, Result};
-use crate::files::table::{Origin, number_of};
+use crate::files::table::Origin;
+#[cfg(feature = "simulation")]
+use crate::files::table::number_of;
 
 /// The most parts of a key: `service.0.quantization.memory_factor` has four.
 const MAX_PARTS: usize = 5;
