@@ -160,6 +160,22 @@ fn mistakes_have_their_line() {
         let refused = folder.refused(&["place", "--problem", "p.toml", "--output", "out"]);
         assert!(refused.starts_with(&start), "{refused} does not start with {start}");
     }
+    folder.write("p.toml", PROBLEM.replacen("decoder.1", "decoder.0", 1));
+    let refused = folder.refused(&["place", "--problem", "p.toml"]);
+    let second = PROBLEM.lines().position(|line| line == "name = \"decoder.1\"").unwrap() + 1;
+    assert_eq!(
+        refused,
+        format!(
+            "p.toml, line {second}, layer.1.name: 'decoder.0' is the name of layer 1 too; give every layer of a model a \
+             name of its own"
+        )
+    );
+    let two = TWO_MODELS.replacen("name = \"code\"", "name = \"chat\"", 1);
+    folder.write("p.toml", &two);
+    let refused = folder.refused(&["place", "--problem", "p.toml"]);
+    let second = two.lines().count() - two.lines().rev().position(|line| line == "name = \"chat\"").unwrap();
+    let what = format!("p.toml, line {second}, model.1.name: 'chat' is the name of model 1 too; give every model");
+    assert!(refused.starts_with(&what), "{refused}");
     folder.write("p.toml", PROBLEM);
     for (args, start) in [
         (["--solver", "uniform-33"], "--solver: unknown solver 'uniform-33'; give exact, ilp, one-server"),
@@ -330,7 +346,7 @@ fn a_placement_that_was_written_verifies_and_a_changed_one_does_not() {
         assert!(verified.starts_with("verified: 2 layers placed, 0.00"), "{verified}");
         let value: Value = serde_json::from_str(&out).unwrap();
         type Change<'c> = (&'c str, &'c dyn Fn(&mut Value));
-        let changes: [Change<'_>; 8] = [
+        let changes: [Change<'_>; 10] = [
             ("seats: there is no server 'c'", &|v| v["layers"][0]["server"] = "c".into()),
             ("seats: 'x' is placed where the problem has 'decoder.1'", &|v| v["layers"][1]["name"] = "x".into()),
             ("seats: 1 layer placed, and the problem has 2", &|v| drop(v["layers"].as_array_mut().unwrap().pop())),
@@ -338,7 +354,12 @@ fn a_placement_that_was_written_verifies_and_a_changed_one_does_not() {
             ("delay: ", &|v| v["delay_s"] = 0.001.into()),
             ("bound: ", &|v| v["bound_s"] = 0.001.into()),
             ("prices: ", &|v| v["certificate"]["prices_s"]["memory"] = Value::Array(vec![1.0.into()])),
-            ("memory: edge-a uses", &|v| {
+            // Without the last digits that sums leave.
+            ("delay: 0.1 s is claimed, and it is 0.00577584 s\n", &|v| v["delay_s"] = 0.1.into()),
+            ("seats: no link from edge-b to edge-a, after decoder.0\n", &|v| {
+                v["layers"][1]["server"] = "edge-a".into()
+            }),
+            ("memory: edge-a uses 25200000, and its limit is 10000000\n", &|v| {
                 v["layers"][0]["server"] = "edge-a".into();
                 v["layers"][0]["bits"] = 16.into();
             }),

@@ -15,7 +15,7 @@ use crate::placement::baseline::{self, Baseline};
 use crate::placement::bridge::Node;
 use crate::placement::delay::{self, Communication};
 use crate::placement::solve::{OPTIMALITY, Outcome, Solution};
-use crate::placement::verify::{Checked, verify};
+use crate::placement::verify::{Checked, rounded, verify};
 use crate::report::number::count;
 use crate::report::placement::claim::{Claim, Other, parse_claim};
 use crate::report::placement::{Bound, mean_bits};
@@ -100,7 +100,11 @@ impl Check<'_> {
     ) -> Verdict<String> {
         let (delay, bound) = (checked.delay_s, claim.solution.bound_s);
         if claim.optimal && delay - bound > OPTIMALITY * delay {
-            return Err(format!("bound: it is {bound} s, which does not prove {delay} s optimal"));
+            return Err(format!(
+                "bound: it is {} s, which does not prove {} s optimal",
+                rounded(bound),
+                rounded(delay)
+            ));
         }
         if let Some(own) = method(&claim.solver).ok().map(Method::bound).filter(|own| *own != claim.bound) {
             let solver = quote(claim.solver.as_bytes());
@@ -146,7 +150,7 @@ impl Check<'_> {
 /// What is left to prove when the prices have been checked: that nothing is faster than the bound.
 fn bounded(what: String, claim: &Claim, checked: &Checked, again: impl Fn() -> Outcome) -> Verdict<String> {
     let bound = claim.solution.bound_s;
-    let what = format!("{what}; no placement is faster than {bound} s");
+    let what = format!("{what}; no placement is faster than {} s", rounded(bound));
     if checked.enumerated <= 2.0 * OPTIMALITY {
         return Ok(format!("{what}: the prices prove it"));
     }
@@ -156,13 +160,20 @@ fn bounded(what: String, claim: &Claim, checked: &Checked, again: impl Fn() -> O
         Outcome::Unknown { bound_s } => (f64::INFINITY, bound_s),
     };
     if found < bound * (1.0 - 2.0 * OPTIMALITY) {
-        return Err(format!("bound: a placement takes {found} s, less than {bound} s"));
+        return Err(format!("bound: a placement takes {} s, less than {} s", rounded(found), rounded(bound)));
     }
     if proven < bound * (1.0 - 2.0 * OPTIMALITY) {
-        return Err(format!("bound: searching again proved {proven} s in the time limit, less than {bound} s"));
+        return Err(format!(
+            "bound: searching again proved {} s in the time limit, less than {} s",
+            rounded(proven),
+            rounded(bound)
+        ));
     }
     Ok(match claim.bound {
         Bound::Claimed => format!("{what}: searching again proved it"),
-        _ => format!("{what}: the prices prove {} s, and searching again proved the rest", checked.priced_bound_s),
+        _ => format!(
+            "{what}: the prices prove {} s, and searching again proved the rest",
+            rounded(checked.priced_bound_s)
+        ),
     })
 }
