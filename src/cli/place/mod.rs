@@ -158,8 +158,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         None => (generate::problem(&Spec::opt_350m(1)), None),
     };
     if let Some(held) = args.held_requests {
-        limits::HELD.check(held.into(), || Place::file("--held-requests"))?;
-        problem.models.iter_mut().for_each(|model| model.held_requests = held);
+        hold(&mut problem, |_| held, || Place::file("--held-requests"))?;
     }
     let (sweep, base) = args.bridge.read(args.verify.is_some())?;
     if sweep.is_some() && args.sensitivity {
@@ -206,7 +205,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let solution = match outcome {
         Outcome::Placed(solution) => solution,
         Outcome::Infeasible => {
-            let error = infeasible::diagnose(&problem, communication, &args.few());
+            let error = args.named(infeasible::diagnose(&problem, communication, &args.few()));
             return Err(locate(error, source.as_ref()).into());
         }
         Outcome::Unknown { bound_s } => {
@@ -261,6 +260,19 @@ impl Args {
         Limits::time(Duration::from_secs_f64(self.time_limit.min(5.0)))
     }
 
+    /// An error about the requests held as one about the option, if they come from there.
+    fn named(&self, error: Error) -> Error {
+        match error {
+            Error::Input { place, problem, remedy }
+                if self.held_requests.is_some()
+                    && place.field.as_ref().is_some_and(|field| field.ends_with("held_requests")) =>
+            {
+                Place::file("--held-requests").error(problem, remedy)
+            }
+            error => error,
+        }
+    }
+
     /// One placement of a sweep.
     fn one(
         &self,
@@ -300,6 +312,19 @@ impl Args {
         files.commit()?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Sets the requests that each model holds, whose number is that of `place`.
+fn hold(problem: &mut Problem, held: impl Fn(usize) -> u32, place: impl Fn() -> Place) -> Result<(), Error> {
+    for (at, model) in problem.models.iter_mut().enumerate() {
+        limits::HELD.check(held(at).into(), &place)?;
+        model.held_requests = held(at);
+    }
+    // Caches that are too large for sums of them.
+    problem.check().map_err(|e| match e {
+        Error::Input { problem, .. } => place().error(problem, "give fewer requests"),
+        other => other,
+    })
 }
 
 fn about(args: &Args, problem: &Problem) -> String {
