@@ -306,7 +306,11 @@ fn requests_served_against_the_quality_budget() {
     let folder = Folder::new();
     let run = |more: &[&str]| {
         let args = ["place", "--budgets=0.01,4.2,5.5,8", "--seeds=3", "--duration=30", "--rate=3", "--time-limit=20"];
-        folder.ok_text(&[&args[..], more].concat())
+        let output = folder.run(&[&args[..], more].concat());
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.starts_with("dftsp: --budgets, ε 4.2: the node holds 193 KV") && message.lines().count() == 1);
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
     };
     let one = run(&["--format=json", "--threads=1"]);
     assert_eq!(run(&["--format=json", "--threads=3"]), one);

@@ -185,9 +185,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         bridge::Placed { problem: &problem, about: about(args, &problem), solver: &args.solver, communication, bound };
     if let Some(sweep) = sweep {
         let one = |problem: &Problem| args.one(problem, method, communication, &limits, place);
-        let result = sweep.run(named, &pool, one, args.format).map_err(|e| locate(e, source.as_ref()))?;
+        let served = sweep.run(named, &pool, one, args.format).map_err(|e| locate(e, source.as_ref()))?;
+        match served.nothing {
+            Some(none) if none.proven => return Err(Place::file("--budgets").error(none.what, none.why).into()),
+            Some(none) => bail!("--budgets: {}; {}", none.what, none.why),
+            None => {}
+        }
         files.write("--problem-output", || file::to_toml(&problem))?;
-        return args.finish(files, result);
+        let status = args.finish(files, served.report)?;
+        warn(served.room);
+        return Ok(status);
     }
     if let Some(base) = &base {
         base.check(&problem).map_err(|e| locate(e, source.as_ref()))?;
@@ -214,7 +221,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
     };
     let node = base.map(|base| base.node(&named, &solution)).transpose().map_err(|e| locate(e, source.as_ref()))?;
-    let room = node.as_ref().map(|node| bridge::room(&problem, node)).transpose()?.flatten();
+    let room = node.as_ref().map(|node| bridge::room("--emit-scenario", &problem, node)).transpose()?.flatten();
     let mut report = Report {
         problem: &problem,
         about: named.about.clone(),
@@ -247,11 +254,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         files.write("--emit-scenario", || bridge::to_toml(&named, node))?;
     }
     let status = args.finish(files, result)?;
-    if let Some(room) = room {
-        // The files are as good without it.
-        let _ = writeln!(io::stderr(), "dftsp: {}", super::one_line(&room));
-    }
+    warn(room);
     Ok(status)
+}
+
+/// Says what is to be known beside a result.
+fn warn(what: Option<String>) {
+    if let Some(what) = what {
+        // The result is as good without it.
+        let _ = writeln!(io::stderr(), "dftsp: {}", super::one_line(&what));
+    }
 }
 
 impl Args {
