@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::bridge::{BridgeArgs, Placed};
-use super::{Method, method, sensitivity};
+use super::{Method, hold, method, sensitivity};
 use crate::cli::{one_line, print};
-use crate::error::quote;
+use crate::error::{Error, Place, quote};
 use crate::files::read::read_text;
 use crate::placement::Problem;
 use crate::placement::baseline::{self, Baseline};
@@ -17,7 +17,7 @@ use crate::placement::delay::{self, Communication};
 use crate::placement::solve::{OPTIMALITY, Outcome, Solution};
 use crate::placement::verify::{Checked, rounded, verify};
 use crate::report::number::count;
-use crate::report::placement::claim::{Claim, Other, parse_claim};
+use crate::report::placement::claim::{Claim, Other, parse_claim, problem_file};
 use crate::report::placement::{Bound, mean_bits};
 use crate::search::Limits;
 
@@ -35,25 +35,70 @@ pub(super) struct Check<'c> {
     pub(super) baselines: bool,
 }
 
+/// What was asked for on the command line, which the placement may contradict.
+pub(super) struct Asked {
+    /// Whether a problem file is given.
+    pub(super) problem: bool,
+    pub(super) held_requests: Option<u32>,
+    pub(super) communication: Option<Communication>,
+}
+
+impl Asked {
+    /// Refuses what contradicts the placement, which is called `name`.
+    fn check(&self, claim: &Claim, name: &str) -> Result<(), Error> {
+        let refuse =
+            |field: &str, problem: String, remedy: String| Err(Place::file(name).field(field).error(problem, remedy));
+        if let Some(asked) = self.communication.filter(|asked| *asked != claim.communication) {
+            let (is, asked) = (claim.communication.name(), asked.name());
+            let problem = format!("it is charged as '{is}', and --communication is '{asked}'");
+            return refuse("communication", problem, "leave --communication out".to_string());
+        }
+        if let Some(asked) = self.held_requests
+            && let Some(&held) = claim.held_requests.iter().find(|held| **held != asked)
+        {
+            let problem = format!("{} held, and --held-requests is {asked}", are(held));
+            return refuse("held_requests", problem, "leave --held-requests out".to_string());
+        }
+        Ok(())
+    }
+}
+
+fn are(requests: u32) -> String {
+    if requests == 1 { "1 request is".to_string() } else { format!("{requests} requests are") }
+}
+
 /// What does not hold, in a line.
 type Verdict<T> = std::result::Result<T, String>;
 
 /// Checks the placement in a file. What its prices do not prove is searched again by `place`.
 pub(super) fn run(
     path: &Path,
+    asked: &Asked,
     check: &Check<'_>,
     place: impl Fn(&Problem, Communication) -> Outcome,
 ) -> Result<ExitCode> {
     let text = read_text(path, MAX_FILE)?;
-    let claim = parse_claim(&text, &path.display().to_string(), check.problem)?;
-    let checked = claim.and_then(|claim| {
-        let checked = verify(check.problem, claim.communication, &claim.solution)?;
-        Ok((claim, checked))
-    });
-    let verdict = match checked {
-        Ok((claim, checked)) => {
-            let node = if claim.has_node { Some(check.node(&claim)?) } else { None };
-            check.rest(&claim, &checked, node.as_ref(), |problem| place(problem, claim.communication))
+    let name = path.display().to_string();
+    // Before it is held against the embedded example.
+    if let (Some(file), false) = (problem_file(&text), asked.problem) {
+        let file = quote(file.as_bytes());
+        let problem = format!("it is {file}, and no --problem is given");
+        return Err(Place::file(name).field("problem").error(problem, format!("give --problem {file}")).into());
+    }
+    let verdict = match parse_claim(&text, &name, check.problem)? {
+        Ok(claim) => {
+            asked.check(&claim, &name)?;
+            let mut problem = check.problem.clone();
+            let held = |at: usize| claim.held_requests.get(at).copied().unwrap_or(1);
+            hold(&mut problem, held, || Place::file(&name).field("held_requests"))?;
+            let check = Check { problem: &problem, ..*check };
+            match verify(&problem, claim.communication, &claim.solution) {
+                Ok(checked) => {
+                    let node = if claim.has_node { Some(check.node(&claim)?) } else { None };
+                    check.rest(&claim, &checked, node.as_ref(), |problem| place(problem, claim.communication))
+                }
+                Err(failure) => Err(format!("{}: {}", failure.check, failure.detail)),
+            }
         }
         Err(failure) => Err(format!("{}: {}", failure.check, failure.detail)),
     };
@@ -112,7 +157,16 @@ impl Check<'_> {
             return Err(format!("bound_by: '{is}' is claimed, and that of the solver {solver} is '{should}'"));
         }
         claim.fields(self.problem, node).map_err(|mismatch| mismatch.to_string())?;
-        let what = format!("{} placed, {delay} s", count(claim.solution.seats.len(), "layer"));
+        let what = format!("{} placed, {} s", count(claim.solution.seats.len(), "layer"), rounded(delay));
+        let mut held = claim.held_requests.clone();
+        held.dedup();
+        let what = match &held[..] {
+            [1] => what,
+            held => {
+                let held: Vec<String> = held.iter().map(u32::to_string).collect();
+                format!("{what}; memory for {} requests", held.join(", "))
+            }
+        };
         let what = match claim.bound {
             Bound::Rule => {
                 format!("{what}; it keeps every limit; the baseline {} claims no bound", one_line(&claim.solver))

@@ -46,16 +46,16 @@ pub(super) struct Args {
     /// Servers, links and layers (TOML). Without it, OPT-350m on five servers with synthetic weight errors.
     #[arg(long, value_name = "FILE")]
     problem: Option<PathBuf>,
-    /// The layers (`[[layer]]`, as `dftsp weights --format toml` prints them), where the problem has none.
-    #[arg(long, value_name = "FILE", requires = "problem")]
+    /// The layers (`[[layer]]`, as `dftsp weights --format toml` prints them), where the file of --problem has none.
+    #[arg(long, value_name = "FILE")]
     layers: Option<PathBuf>,
     /// exact: proven optimal. ilp: a general solver. one-server, even-split, greedy, uniform-N (N bits for every layer),
     /// placement-alone (16 bits), quantization-alone (the even split's placement): without joint optimisation.
     #[arg(long, value_name = "NAME", default_value = "exact")]
     solver: String,
-    /// How communication is charged.
-    #[arg(long, value_enum, default_value = "chain")]
-    communication: CommunicationName,
+    /// How communication is charged [default: chain; --verify: as the placement says].
+    #[arg(long, value_enum)]
+    communication: Option<CommunicationName>,
     /// Stop after this time, with the best assignment found and a bound. Baselines and changed problems have as long each.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, allow_negative_numbers = true)]
     time_limit: f64,
@@ -69,7 +69,8 @@ pub(super) struct Args {
     #[arg(long)]
     sensitivity: bool,
     /// Check a placement of the same problem, a file that --format json wrote, instead of making one: every limit, the
-    /// delay, the bound, and all else that can be computed again. What takes a search has the time limit.
+    /// delay, the bound, and all else that can be computed again. What takes a search has the time limit. Requests held
+    /// and the form of communication are those that the placement says.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "problem_output", "plot", "sensitivity", "budgets", "emit_scenario"])]
     verify: Option<PathBuf>,
     /// Leave out what the placement is compared with; --verify: do not compute it again.
@@ -128,10 +129,16 @@ impl Source {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let limits = time_limit(args.time_limit)?;
     let method = method(&args.solver)?;
-    let communication = match args.communication {
+    let asked = args.communication.map(|name| match name {
         CommunicationName::Chain => Communication::Chain,
         CommunicationName::Paper => Communication::Paper,
-    };
+    });
+    let communication = asked.unwrap_or_default();
+    if let (Some(layers), None) = (&args.layers, &args.problem) {
+        let problem = format!("{} has layers only, and no --problem is given", layers.display());
+        let remedy = "give --problem FILE, with servers, links, [request] and [quality]";
+        return Err(Place::file("--layers").error(problem, remedy).into());
+    }
     super::outputs::distinct(&[
         ("--problem", args.problem.as_deref()),
         ("--layers", args.layers.as_deref()),
@@ -172,9 +179,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(path) = &args.verify {
         let place =
             |problem: &Problem, communication| pool.install(|| solve(problem, communication, &limits, parallel));
+        let asked =
+            check::Asked { problem: args.problem.is_some(), held_requests: args.held_requests, communication: asked };
         let check =
             check::Check { problem: &problem, limits: &limits, bridge: &args.bridge, baselines: !args.no_baselines };
-        return check::run(path, &check, place).map_err(|e| match e.downcast() {
+        return check::run(path, &asked, &check, place).map_err(|e| match e.downcast() {
             Ok(error) => locate(error, source.as_ref()).into(),
             Err(e) => e,
         });
@@ -225,6 +234,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut report = Report {
         problem: &problem,
         about: named.about.clone(),
+        problem_file: args.problem.as_ref().map(|path| path.display().to_string()),
+        layers_file: args.layers.as_ref().map(|path| path.display().to_string()),
         solver: args.solver.clone(),
         communication,
         solution: &solution,
