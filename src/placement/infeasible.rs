@@ -288,7 +288,8 @@ fn raised(problem: &Problem, what: Without, percent: u32) -> Option<Problem> {
     (p != *problem).then_some(p)
 }
 
-/// The least number from 1 on at which something holds that then keeps holding; none beyond `most`, or where it cannot be told.
+/// The least number from 1 on at which something holds that then keeps holding; none beyond `most`, or where nobody can
+/// tell.
 fn least(most: u32, mut holds: impl FnMut(u32) -> Option<bool>) -> Option<u32> {
     let (mut below, mut above) = (0, 1);
     while !holds(above)? {

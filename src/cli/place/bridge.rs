@@ -222,7 +222,7 @@ pub(super) fn room(option: &str, problem: &Problem, node: &Node) -> Result<Optio
     Ok(Some(place().error(what, remedy).to_string()))
 }
 
-/// What to know of the room on the nodes of a sweep: that of the first budget whose node lacks some, and of how many more.
+/// What to know of the room on the nodes of a sweep: of the first budget whose node lacks some, and how many more do.
 ///
 /// # Errors
 /// Nodes on which no request ever fits, all of them.
