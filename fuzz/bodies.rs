@@ -217,6 +217,8 @@ fn placed(problem: &placement::Problem, communication: Communication) {
             let report = Report {
                 problem,
                 about: String::new(),
+                problem_file: None,
+                layers_file: None,
                 solver: "exact".to_string(),
                 communication,
                 solution: &solution,

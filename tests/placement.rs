@@ -365,6 +365,49 @@ fn what_cannot_be_met_is_named() {
     }
 }
 
+/// What is said to be enough is, and a little less is not.
+#[test]
+fn how_much_more_would_do_is_told() {
+    let number = |text: &str, before: &str, after: &str| -> Option<f64> {
+        let (_, rest) = text.split_once(before)?;
+        rest.split_once(after)?.0.parse().ok()
+    };
+    let (mut memory, mut budget, mut held) = (0, 0, 0);
+    for seed in 0..400 {
+        let mut p = random(seed, 5, 3);
+        p.models[0].held_requests = if seed % 3 == 0 { 6 } else { 1 };
+        if delay(&p, Communication::Chain).is_some() {
+            continue;
+        }
+        let e = diagnose(&p, Communication::Chain, &Limits::NONE).to_string();
+        let Some((what, would)) = e.split_once("; lifting one of these alone would be enough: ") else { continue };
+        assert!(what.contains(": no assignment keeps all constraints at once: within the quality budget the"), "{e}");
+        let feasible = |change: &dyn Fn(&mut Problem)| {
+            let mut p = p.clone();
+            change(&mut p);
+            delay(&p, Communication::Chain).is_some()
+        };
+        if let Some(percent) = number(would, "the memory of the servers (", " % more would do)") {
+            let grown = |percent: f64| {
+                feasible(&|p| p.servers.iter_mut().for_each(|s| s.memory_bytes *= 1.0 + percent / 100.0))
+            };
+            assert!(grown(percent) && !grown(percent - 1.0), "seed {seed}: {e}");
+            memory += 1;
+        }
+        if let Some(percent) = number(would, "the quality budget (", " % more would do)") {
+            let grown = |percent: f64| feasible(&|p| p.models[0].budget *= 1.0 + percent / 100.0);
+            assert!(grown(percent) && !grown(percent - 1.0), "seed {seed}: {e}");
+            budget += 1;
+        }
+        if let Some(most) = number(would, "held_requests (", " would do)") {
+            let with = |held: f64| feasible(&|p| p.models[0].held_requests = held as u32);
+            assert!(with(most) && !with(most + 1.0) && e.starts_with("problem, request.held_requests: "), "{e}");
+            held += 1;
+        }
+    }
+    assert!(memory > 3 && budget > 3 && held > 0, "{memory} of memory, {budget} of budgets, {held} of requests held");
+}
+
 #[cfg(feature = "ilp")]
 #[test]
 fn where_nothing_is_computed_links_are_what_counts() {

@@ -106,6 +106,41 @@ fn the_placement_is_current() {
     let output = command.args(["place", "--problem", "edge.toml"]).current_dir(folder.path()).output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(README.contains(&format!("```text\n{message}```")), "not in README.md:\n{message}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dftsp"));
+    let output = command.args(&args[..3]).args(["--held-requests", "24"]).current_dir(root).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(README.contains(&format!("```text\n{message}```")), "not in README.md:\n{message}");
+}
+
+#[test]
+fn the_example_problems_are_placed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        assert!(README.contains(&format!("\ndftsp {}\n", args.join(" "))), "{args:?}");
+        // Files that are written, and read again, are in a folder of their own.
+        let at = |arg: &&str| match *arg {
+            "layers.toml" | "placement.svg" | "node.toml" => folder.path().join(arg).display().to_string(),
+            other => other.to_string(),
+        };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dftsp"));
+        let output = command.args(args.iter().map(at)).current_dir(root).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stderr.is_empty(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["weights", "--synthetic", "opt-350m", "--bits", "2,3,4,8,16", "--format", "toml", "--output", "layers.toml"]);
+    let servers = ["place", "--problem", "examples/placement/servers.toml", "--layers", "layers.toml"];
+    assert!(run(&[&servers[..], &["--plot", "placement.svg"]].concat()).contains("proven optimal"));
+    let node = run(&[&servers[..], &["--held-requests", "2", "--emit-scenario", "node.toml"]].concat());
+    assert!(node.contains("proven optimal") && node.contains("as a node for the scheduler"), "{node}");
+    assert!(run(&["simulate", "--scenario", "node.toml"]).contains("opt-350m"));
+    let two = "examples/placement/two-models.toml";
+    assert!(README.contains(two));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dftsp"));
+    let output = command.args(["place", "--problem", two]).current_dir(root).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("5 layers of 2 models, 2 servers") && text.contains("proven optimal"), "{text}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ enum SchemeName {
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A folder with safetensors files, an index, or one file.
-    #[arg(long, value_name = "PATH", required_unless_present = "synthetic", conflicts_with = "synthetic")]
+    #[arg(long, value_name = "PATH", conflicts_with = "synthetic")]
     model: Option<PathBuf>,
     /// Seeded synthetic weights of this model preset instead, such as opt-350m.
     #[arg(long, value_name = "MODEL")]
@@ -110,8 +110,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             let table = pool.install(|| Table::measure(source.as_ref(), &layers, &settings, calibration.as_ref()))?;
             if let Some(Err(e)) = cache.map(|cache| cache.store(&table)) {
                 // The table is as good without; only the next run takes as long again.
-                let message = super::one_line(&format!("dftsp: the table is not kept: {e}"));
-                let _ = writeln!(io::stderr(), "{message}; give --cache FOLDER or --no-cache");
+                let why = match &args.cache {
+                    Some(folder) if !folder.is_dir() => {
+                        format!("--cache: there is no folder {}; make it, or give another one", folder.display())
+                    }
+                    Some(_) => format!("{e}; give another --cache FOLDER, or --no-cache"),
+                    None => format!("{e}; give --cache FOLDER, or --no-cache"),
+                };
+                let _ = writeln!(io::stderr(), "{}", super::one_line(&format!("dftsp: the table is not kept: {why}")));
             }
             table
         }
@@ -145,7 +151,11 @@ impl Args {
     fn weights(&self) -> Result<Weights> {
         let mut about = About::default();
         let Some(path) = &self.model else {
-            let weights = Synthetic::named(self.synthetic.as_deref().unwrap_or_default(), self.seed)?;
+            let name = self.synthetic.as_deref().ok_or_else(|| {
+                Place::file("--model")
+                    .error("no weights are given", "give --model PATH, or --synthetic MODEL, such as opt-350m")
+            })?;
+            let weights = Synthetic::named(name, self.seed)?;
             about.weights = weights.describe();
             about.synthetic = true;
             let header = String::new();
@@ -165,6 +175,14 @@ impl Args {
             about.notes.push(format!("config.json is not used: {e}"));
             None
         });
+        if let Some(Config { model: Err(why), tied }) = &config {
+            let used = if tied.is_some() {
+                "only tie_word_embeddings of config.json is used"
+            } else {
+                "config.json is not used"
+            };
+            about.notes.push(format!("{used}: {why}"));
+        }
         let (folder, identity) = (Some(weights.folder().to_path_buf()), weights.identity().to_vec());
         let files = weights.paths().map(Path::to_path_buf).chain([weights.folder().join("config.json")]).collect();
         Ok(Weights { source: Box::new(weights), folder, identity, config, about, files })

@@ -95,6 +95,14 @@ impl Shape {
     fn title(&self) -> String {
         if self.many { format!("[[{}]]", self.name) } else { format!("[{}]", self.name) }
     }
+
+    fn known(&self) -> String {
+        match self.keys {
+            // Widths.
+            [first, .., last] if self.keys.iter().all(|key| key.parse::<u32>().is_ok()) => format!("{first} to {last}"),
+            keys => [keys, self.tables].concat().join(", "),
+        }
+    }
 }
 
 pub(crate) struct File<'t> {
@@ -159,8 +167,7 @@ impl<'t> File<'t> {
                     self.check_table(&field, inner, value, shapes)?;
                 }
             } else if !shape.keys.contains(&known) {
-                let all = [shape.keys, shape.tables].concat().join(", ");
-                let remedy = format!("the keys of {} are {all}", shape.title());
+                let remedy = format!("the keys of {} are {}", shape.title(), shape.known());
                 return Err(self.origin.place(key.span(), field).error("unknown key", remedy));
             }
         }

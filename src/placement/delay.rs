@@ -73,6 +73,10 @@ pub enum Violation {
     Link {
         /// The layer before it.
         layer: usize,
+        /// The server of that layer.
+        from: usize,
+        /// The server of the next one.
+        to: usize,
     },
     /// A limit of a server or model.
     Limit {
@@ -133,7 +137,9 @@ pub fn usage(problem: &Problem, seats: &[Seat], communication: Communication) ->
                 continue;
             }
             let pair = (seat.server, next.server);
-            let Some(&(latency, bandwidth)) = links.get(&pair) else { return Err(Violation::Link { layer: l }) };
+            let Some(&(latency, bandwidth)) = links.get(&pair) else {
+                return Err(Violation::Link { layer: l, from: pair.0, to: pair.1 });
+            };
             let bytes = model.passes() * layer.activation_bytes;
             u.sent_bytes[seat.server] += bytes;
             let charge = f64::from(model.output_tokens) * latency + bytes / bandwidth;
@@ -197,16 +203,20 @@ pub fn feasible(
     }
 }
 
+fn server(problem: &Problem, at: usize) -> &str {
+    problem.servers.get(at).map_or("", |s| s.name.as_str())
+}
+
 impl Violation {
     /// What is broken, without by how much.
     pub fn name(&self, problem: &Problem) -> String {
         match self {
             Violation::Seat { .. } => "a width that is not on offer".to_string(),
-            Violation::Link { .. } => "a link that there is not".to_string(),
-            Violation::Limit { what: "quality", .. } => "weight error above the budget".to_string(),
-            Violation::Limit { what, at, .. } => {
-                format!("{what} of {} above its limit", problem.servers.get(*at).map_or("", |s| s.name.as_str()))
+            Violation::Link { from, to, .. } => {
+                format!("no link from {} to {}", server(problem, *from), server(problem, *to))
             }
+            Violation::Limit { what: "quality", .. } => "weight error above the budget".to_string(),
+            Violation::Limit { what, at, .. } => format!("{what} of {} above its limit", server(problem, *at)),
         }
     }
 
@@ -215,14 +225,15 @@ impl Violation {
         let layer = |l: usize| problem.layers().nth(l).map_or_else(|| format!("layer {l}"), |(_, x)| x.name.clone());
         match self {
             Violation::Seat { layer: l } => format!("no server and width on offer for {}", layer(*l)),
-            Violation::Link { layer: l } => format!("no link from {} to the next layer's server", layer(*l)),
+            Violation::Link { layer: l, from, to } => {
+                format!("no link from {} to {}, after {}", server(problem, *from), server(problem, *to), layer(*l))
+            }
             Violation::Limit { what: "quality", used, limit, .. } => {
                 format!("weight error {used:.6} above the budget {limit:.6}")
             }
             Violation::Limit { what, at, used, limit } => {
                 let unit = if *what == "busy" { "s" } else { "bytes" };
-                let name = problem.servers.get(*at).map_or("", |s| s.name.as_str());
-                format!("{what} of {name}: {used:.6} {unit} above the limit of {limit:.6}")
+                format!("{what} of {}: {used:.6} {unit} above the limit of {limit:.6}", server(problem, *at))
             }
         }
     }

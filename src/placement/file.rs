@@ -469,7 +469,7 @@ weight_error = { \"4\" = 0.03, \"16\" = 0.0 }
                 "output_tokens = 64\nheld_requests = 0",
                 "p, line 4, request.held_requests: 0 is not allowed; give requests from 1",
             ),
-            ("\"4\" = 0.6", "\"33\" = 0.6", "p, line 7, bits.33: unknown key; the keys of [bits] are 1, 2, 3"),
+            ("\"4\" = 0.6", "\"33\" = 0.6", "p, line 7, bits.33: unknown key; the keys of [bits] are 1 to 32"),
             ("\"4\" = 0.6", "\"4\" = 0", "p, line 7, bits.4: 0 is not allowed"),
             ("\"4\" = 0.6", "4.5 = 0.6", "p, line 7, bits.4: a width with a point, or a table; give whole widths"),
             ("\"4\" = 0.6", "\"4\" = []", "p, line 7, bits.4: a list is not a number; give a factor"),

@@ -194,6 +194,13 @@ impl Problem {
         }
         count(self.models.len(), limits::MAX_CLASSES, "model", "models")?;
         count(self.len(), limits::MAX_LAYERS, &self.field(0, "layer"), "layers")?;
+        let mut names = HashMap::new();
+        for (at, model) in self.models.iter().enumerate() {
+            if let Some(before) = names.insert(model.name.as_str(), at) {
+                let problem = format!("{} is the name of model {} too", quote(model.name.as_bytes()), before + 1);
+                return Err(place(format!("model.{at}.name")).error(problem, "give every model a name of its own"));
+            }
+        }
         self.models.iter().enumerate().try_for_each(|(at, model)| self.check_model(at, model))?;
         let widest = |layer: &Layer| layer.widths.last().map_or(0, |w| w.bits);
         let all: f64 = self.layers().map(|(model, l)| l.memory_bytes(widest(l), model.held_tokens())).sum();
@@ -255,9 +262,14 @@ impl Problem {
         if model.layers.is_empty() {
             return Err(place("layer").error("there is none", "give [[layer]] tables, in execution order"));
         }
+        let mut names = HashMap::new();
         for (l, layer) in model.layers.iter().enumerate() {
             let key = |key: &str| place(&format!("layer.{l}.{key}"));
             name(&layer.name, || key("name"))?;
+            if let Some(before) = names.insert(layer.name.as_str(), l) {
+                let problem = format!("{} is the name of layer {} too", quote(layer.name.as_bytes()), before + 1);
+                return Err(key("name").error(problem, "give every layer of a model a name of its own"));
+            }
             limits::PARAMETERS.check(layer.parameters, || key("parameters"))?;
             limits::TOKEN_FLOPS.check(layer.flops_per_token, || key("flops_per_token"))?;
             limits::TOKEN_BYTES.check(layer.activation_bytes, || key("activation_bytes"))?;

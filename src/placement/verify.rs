@@ -35,6 +35,11 @@ fn fail<T>(check: &'static str, detail: String) -> Result<T, Failure> {
     Err(Failure { check, detail })
 }
 
+/// A number for people: what adding up leaves in its last digits is no part of it.
+pub(crate) fn rounded(x: f64) -> f64 {
+    format!("{x:.11e}").parse().unwrap_or(x)
+}
+
 /// Whether `x` is above the limit, or either is no number.
 fn is_above(x: f64, limit: f64) -> bool {
     x.is_nan() || limit.is_nan() || x > limit
@@ -54,11 +59,11 @@ pub fn verify(problem: &Problem, communication: Communication, solution: &Soluti
     let delay_s = delay(problem, communication, &solution.seats)?;
     let claimed = solution.usage.delay_s;
     if is_above((claimed - delay_s).abs(), ROUNDING * delay_s) {
-        return fail("delay", format!("{claimed} s is claimed, and it is {delay_s} s"));
+        return fail("delay", format!("{} s is claimed, and it is {} s", rounded(claimed), rounded(delay_s)));
     }
     let bound = solution.bound_s;
     if is_above(bound, claimed) || is_above(solution.certificate.root_bound_s.min(claimed), bound) {
-        return fail("bound", format!("{bound} s is not between the prices' bound and the delay"));
+        return fail("bound", format!("{} s is not between the prices' bound and the delay", rounded(bound)));
     }
     let c = &solution.certificate;
     let prices = [&c.memory, &c.thirds, &c.quarters, &c.busy, &c.sent, &c.quality].into_iter().flatten();
@@ -67,7 +72,10 @@ pub fn verify(problem: &Problem, communication: Communication, solution: &Soluti
     }
     let priced_bound_s = if c.memory.is_empty() { 0.0 } else { priced_bound(problem, communication, c)? };
     if is_above(c.root_bound_s, priced_bound_s + ROUNDING * delay_s) {
-        return fail("prices", format!("they prove {priced_bound_s} s, and {} s is claimed", c.root_bound_s));
+        return fail(
+            "prices",
+            format!("they prove {} s, and {} s is claimed", rounded(priced_bound_s), rounded(c.root_bound_s)),
+        );
     }
     let enumerated = if delay_s > 0.0 { ((bound - priced_bound_s) / delay_s).max(0.0) } else { 0.0 };
     Ok(Checked { delay_s, priced_bound_s, enumerated })
@@ -121,7 +129,7 @@ fn delay(problem: &Problem, communication: Communication, seats: &[Seat]) -> Res
             }
         }
         if is_above(error, model.budget * (1.0 + 2.0 * TOLERANCE)) {
-            return fail("quality", format!("weight error {error}, and the budget is {}", model.budget));
+            return fail("quality", format!("weight error {}, and the budget is {}", rounded(error), model.budget));
         }
         total += charges.values().sum::<f64>();
     }
@@ -132,7 +140,7 @@ fn delay(problem: &Problem, communication: Communication, seats: &[Seat]) -> Res
             ("sent", sent[i], server.max_sent_bytes),
         ] {
             if let Some(limit) = limit.filter(|limit| is_above(used, limit * (1.0 + 2.0 * TOLERANCE))) {
-                return fail(check, format!("{} uses {used}, and its limit is {limit}", server.name));
+                return fail(check, format!("{} uses {}, and its limit is {limit}", server.name, rounded(used)));
             }
         }
     }

@@ -47,8 +47,8 @@ struct Shard {
 /// What a `config.json` says of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The dimensions.
-    pub model: Model,
+    /// The dimensions, or why they are not known.
+    pub model: std::result::Result<Model, String>,
     /// Whether the embedding serves as head; `None` where it does not say.
     pub tied: Option<bool>,
 }
@@ -109,17 +109,17 @@ impl Checkpoint {
     /// The `config.json` beside the files, if there is one.
     ///
     /// # Errors
-    /// Those of [`model_config::read_path`].
+    /// A file that cannot be read, or is not JSON.
     pub fn config(&self) -> Result<Option<Config>> {
         let path = self.folder.join("config.json");
         if !path.is_file() {
             return Ok(None);
         }
         let text = read_text(&path, model_config::MAX_FILE)?;
-        let model = model_config::parse(&text, &path.display().to_string())?;
-        // It has just been parsed.
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        Ok(Some(Config { model, tied: value.get("tie_word_embeddings").and_then(serde_json::Value::as_bool) }))
+        let model = model_config::parse(&text, &path.display().to_string());
+        let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) else { return model.map(|_| None) };
+        let tied = value.get("tie_word_embeddings").and_then(serde_json::Value::as_bool);
+        Ok(Some(Config { model: model.map_err(|e| e.to_string()), tied }))
     }
 
     fn add_indexed(&mut self, path: &Path) -> Result<()> {

@@ -134,14 +134,14 @@ impl Layers {
             let problem = format!("layer {missing} has no tensors, but layer {} has", decoders[decoders.len() - 1]);
             return Err(place().error(problem, ALL_FILES));
         }
-        if let Some(Config { model, .. }) = config
+        if let Some(Config { model: Ok(model), .. }) = config
             && model.layers as usize != decoders.len()
         {
             let problem = format!("{} layers are found, and config.json says {}", decoders.len(), model.layers);
             return Err(place().error(problem, ALL_FILES));
         }
         let (family, hidden) = found.check()?;
-        if let Some(Config { model, .. }) = config
+        if let Some(Config { model: Ok(model), .. }) = config
             && u64::from(model.hidden_size) != hidden
         {
             let problem = format!("the hidden size is {hidden}, and config.json says {}", model.hidden_size);

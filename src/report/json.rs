@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bound::Multipliers;
 use crate::certificate::{Certificate, Covered, Exhausted, Section, Status, Work};
 use crate::error::{Error, Place, Result, quote};
+use crate::files::json::why;
 use crate::instance::{Change, Reason};
 use crate::outcome::{Allocation, Fractions, Outcome, names};
 use crate::precision::{Choice, Entry, Evaluation};
@@ -290,7 +291,7 @@ fn certificate_file(certificate: &Certificate) -> CertificateFile {
 /// # Errors
 /// See above.
 pub fn parse_claim(text: &str, name: &str, requests: &Requests) -> Result<std::result::Result<Claim, Failure>> {
-    let solution: SolutionIn = serde_json::from_str(text).map_err(|e| not_a_solution(&e, name))?;
+    let solution: SolutionIn = serde_json::from_str(text).map_err(|e| not_a_solution(&e, text, name))?;
     let optimal = match solution.status.as_str() {
         "optimal" => true,
         "feasible" => false,
@@ -311,10 +312,14 @@ pub fn parse_claim(text: &str, name: &str, requests: &Requests) -> Result<std::r
     Ok(to_claim(&solution, optimal, &reasons, requests))
 }
 
-fn not_a_solution(e: &serde_json::Error, name: &str) -> Error {
-    let message = e.to_string();
-    let what = message.split(" at line ").next().unwrap_or_default();
-    Place::line(name, e.line() as u64).error(what, "give a file that `dftsp solve --format json` wrote")
+fn not_a_solution(e: &serde_json::Error, text: &str, name: &str) -> Error {
+    let (key, what) = why(e, text);
+    let place = Place::line(name, e.line().max(1) as u64);
+    let place = match key {
+        Some(key) => place.field(key),
+        None => place,
+    };
+    place.error(what, "give a file that `dftsp solve --format json` wrote")
 }
 
 fn to_claim(

@@ -25,7 +25,7 @@ pub(super) fn to_text(rows: &[Vec<String>], right: &[usize]) -> String {
 }
 
 /// A field of CSV: in quotes where it must be (RFC 4180).
-#[cfg(feature = "simulation")]
+#[cfg(all(feature = "simulation", feature = "files"))]
 pub(crate) fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
 }
@@ -39,7 +39,7 @@ mod tests {
         assert_eq!(super::to_text(&rows, &[1]), "  *    α  n\n    wide  100\n       x  a long last cell\n       y\n");
     }
 
-    #[cfg(feature = "simulation")]
+    #[cfg(all(feature = "simulation", feature = "files"))]
     #[test]
     fn fields_are_quoted_where_they_must_be() {
         let fields = ["bloom-3b", "a, \"b\"", "a\rb"].map(super::quoted);

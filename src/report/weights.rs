@@ -8,7 +8,7 @@ use super::number::count;
 use super::table;
 use crate::quantizer::layers::{Layer, Layers};
 use crate::quantizer::table::Row;
-use crate::quantizer::{Settings, Table};
+use crate::quantizer::{Scheme, Settings, Table};
 
 /// What a table was measured on, for its readers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl About {
                 layers.family,
                 count(layers.layers.len(), "layer")
             ),
-            format!("codes: {}, {} symmetry, clipped by error", settings.granularity.name(), settings.scheme.name()),
+            format!("codes: {}, {}, clipped by error", settings.granularity.name(), scheme(settings.scheme)),
             format!("error: {}", self.measure()),
         ];
         lines.extend(overhead(layers, errors));
@@ -65,6 +65,13 @@ impl About {
             .into_iter()
             .map(|line| line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect())
             .collect()
+    }
+}
+
+fn scheme(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Auto => "symmetric or asymmetric by layer",
+        Scheme::Always(symmetry) => symmetry.name(),
     }
 }
 

@@ -15,8 +15,10 @@ use crate::limits::{self, Range};
 use crate::workload::arrivals::Arrivals;
 use crate::workload::check_name;
 
+#[cfg(feature = "simulation")]
 pub(crate) use super::overrides::canonical;
 pub use super::write::to_toml;
+#[cfg(feature = "simulation")]
 pub(crate) use crate::files::table::quote_plainly;
 
 /// The name of the scenario that is there without a file.

@@ -11,7 +11,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Place, Result};
-use crate::files::table::{Origin, number_of};
+use crate::files::table::Origin;
+#[cfg(feature = "simulation")]
+use crate::files::table::number_of;
 
 /// The most parts of a key: `service.0.quantization.memory_factor` has four.
 const MAX_PARTS: usize = 5;
@@ -119,11 +121,13 @@ fn set<'t>(
 }
 
 /// A value of an override in one of the forms that mean the same, to tell whether two do.
+#[cfg(feature = "simulation")]
 pub(crate) fn canonical(text: &str) -> String {
     let text = text.trim();
     DeValue::parse(text).map_or_else(|_| format!("{text:?}"), |value| form(&value))
 }
 
+#[cfg(feature = "simulation")]
 fn form(value: &Spanned<DeValue<'_>>) -> String {
     if let Some(number) = number_of(value) {
         // Without the sign of a zero.

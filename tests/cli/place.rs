@@ -116,8 +116,9 @@ fn the_embedded_example_is_the_same_on_any_number_of_threads() {
 fn a_problem_that_is_written_is_the_one_that_is_solved() {
     let folder = Folder::new();
     let first = folder.ok_text(&["place", "--format", "json", "--problem-output", "p.toml"]);
+    let again = folder.ok_text(&["place", "--format", "json", "--problem", "p.toml"]);
     assert_eq!(
-        without_seconds(&folder.ok_text(&["place", "--format", "json", "--problem", "p.toml"])),
+        without_seconds(&again).replace("\"problem\": \"p.toml\"", "\"problem\": null"),
         without_seconds(&first)
     );
     assert!(folder.ok(&["place", "--problem", "p.toml", "--output", "out.txt"]).is_empty());
@@ -160,8 +161,25 @@ fn mistakes_have_their_line() {
         let refused = folder.refused(&["place", "--problem", "p.toml", "--output", "out"]);
         assert!(refused.starts_with(&start), "{refused} does not start with {start}");
     }
+    folder.write("p.toml", PROBLEM.replacen("decoder.1", "decoder.0", 1));
+    let refused = folder.refused(&["place", "--problem", "p.toml"]);
+    let second = PROBLEM.lines().position(|line| line == "name = \"decoder.1\"").unwrap() + 1;
+    assert_eq!(
+        refused,
+        format!(
+            "p.toml, line {second}, layer.1.name: 'decoder.0' is the name of layer 1 too; give every layer of a model a \
+             name of its own"
+        )
+    );
+    let two = TWO_MODELS.replacen("name = \"code\"", "name = \"chat\"", 1);
+    folder.write("p.toml", &two);
+    let refused = folder.refused(&["place", "--problem", "p.toml"]);
+    let second = two.lines().count() - two.lines().rev().position(|line| line == "name = \"chat\"").unwrap();
+    let what = format!("p.toml, line {second}, model.1.name: 'chat' is the name of model 1 too; give every model");
+    assert!(refused.starts_with(&what), "{refused}");
     folder.write("p.toml", PROBLEM);
     for (args, start) in [
+        (["--layers", "l.toml"], "--layers: l.toml has layers only, and no --problem is given; give --problem FILE"),
         (["--solver", "uniform-33"], "--solver: unknown solver 'uniform-33'; give exact, ilp, one-server"),
         (["--solver", "x"], "--solver: unknown solver 'x'"),
         (["--time-limit", "-1"], "--time-limit: -1 is negative"),
@@ -170,6 +188,148 @@ fn mistakes_have_their_line() {
         let refused = folder.refused(&[&["place"][..], &args].concat());
         assert!(refused.starts_with(start), "{refused}");
     }
+}
+
+/// Requests held are blamed where they come from.
+#[test]
+fn requests_held_that_do_not_fit_are_named() {
+    let folder = folder();
+    let field = PROBLEM.replacen("output_tokens = 64", "output_tokens = 64\nheld_requests = 2000", 1);
+    folder.write("held.toml", &field);
+    let line = line_of(&field, "held_requests");
+    let what = "decoder.1 fits nowhere: at 4 bits with the KV caches of 2000 requests it needs 1.579 GB, and the largest \
+                server has 30.000 MB; short by 1.549 GB; hold fewer requests, or give a larger server";
+    let refused = folder.refused(&["place", "--problem", "held.toml"]);
+    assert_eq!(refused, format!("held.toml, line {line}, request.held_requests: {what}"));
+    let place = |held: &str| folder.refused(&["place", "--problem", "p.toml", "--held-requests", held]);
+    assert_eq!(place("2000"), format!("--held-requests: {what}"));
+    let cache = PROBLEM.replacen("2048\nw", "2048\nkv_bytes_per_token = 4096\nw", 1);
+    folder.write("p.toml", &cache);
+    let sum = place("20");
+    assert!(
+        sum.starts_with(
+            "--held-requests: all servers together have 40.000 MB of memory, and the layers at their narrowest with the \
+             KV caches of 20 requests need 44.057 MB; short by 4.057 MB; hold fewer requests"
+        ),
+        "{sum}"
+    );
+    let together = place("17");
+    assert!(
+        together.starts_with(
+            "--held-requests: no assignment keeps all constraints at once: within the quality budget the layers"
+        ) && together.contains("held_requests (")
+            && together.contains("the memory of the servers ("),
+        "{together}"
+    );
+    // What sums of caches cannot hold.
+    folder.write("p.toml", PROBLEM.replacen("= 4096", "= 4096_000_000", 1));
+    let most = place("1000000");
+    assert!(most.starts_with("--held-requests: at 16 bits and with its KV cache the layer needs "), "{most}");
+    assert!(most.ends_with("; give fewer requests"), "{most}");
+}
+
+#[test]
+fn budgets_of_which_none_gives_a_node_are_an_error() {
+    let folder = folder();
+    let curve = "budget = 0.1\nperplexity = [[0, 0], [0.05, 0.1]]";
+    let cache = PROBLEM.replacen("2048\nw", "2048\nkv_bytes_per_token = 4096\nw", 1).replacen("budget = 0.1", curve, 1);
+    folder.write("p.toml", cache);
+    let model = "[model]\nlayers = 2\nhidden_size = 1024\nheads = 16\nhead_dim = 64\nffn_size = 4096\n";
+    let rest = SCENARIO.split("[quantization]").nth(1).unwrap().replacen("512", "128", 1);
+    folder.write("base.toml", format!("{model}[quantization]{rest}"));
+    let sweep = |budgets: &str, more: &[&str]| {
+        let args =
+            ["place", "--problem=p.toml", "--scenario=base.toml", "--seeds=1", "--duration=5", "--budgets", budgets];
+        folder.run(&[&args[..], more].concat())
+    };
+    let failed = |budgets: &str, more: &[&str], status: i32, why: &str| {
+        let output = sweep(budgets, &[&["--output=out"], more].concat());
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{message}");
+        assert!(message.starts_with(why) && message.lines().count() == 1, "{message} does not start with {why}");
+        assert!(!folder.path().join("out").exists());
+    };
+    failed("0.0001,0.001", &[], 2, "dftsp: --budgets: nothing is placed; at ε 0.001: within the memory of the servers");
+    failed(
+        "0.1,0.2",
+        &[],
+        2,
+        "dftsp: --budgets: no placement becomes a node; at ε 0.1: the weight error of 0.06 is above",
+    );
+    let why = "dftsp: --budgets: nothing is placed; at ε 0.1: no placement holds 16 bits everywhere\n";
+    failed("0.1", &["--solver=placement-alone"], 1, why);
+    // One that gives a node is enough; what room it lacks is told.
+    let said = |budgets: &str| {
+        let output = sweep(budgets, &[]);
+        let (text, message) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(output.status.code(), Some(0), "{message}");
+        assert!(text.contains("infeasible") && text.contains("optimal"), "{text}");
+        message
+    };
+    assert_eq!(said("0.001,0.035,0.1"), "");
+    let base = folder.text("base.toml");
+    folder.write("base.toml", base.replace("= 128", "= 1000"));
+    let one = said("0.001,0.035,0.1");
+    assert!(one.starts_with("dftsp: --budgets, ε 0.035: the node holds 1354 KV tokens, and"), "{one}");
+    assert!(one.ends_with("makes room for two of any, where memories allow it\n") && one.lines().count() == 1, "{one}");
+    let two = said("0.001,0.035,0.036");
+    assert!(two.ends_with("where memories allow it (and so at 1 more)\n") && two.lines().count() == 1, "{two}");
+    // A node for none of them is refused, as it is alone.
+    folder.write("base.toml", base.replace("= 128", "= 2000"));
+    failed(
+        "0.001,0.035",
+        &[],
+        2,
+        "dftsp: --budgets, ε 0.035: the node holds 1354 KV tokens, and with its padding every",
+    );
+}
+
+/// How many requests are held and how communication is charged is the result's to say.
+#[test]
+fn a_placement_is_verified_for_what_it_was_made_for() {
+    let folder = folder();
+    let args = ["place", "--problem=p.toml", "--held-requests=8", "--communication=paper", "--format=json"];
+    let out = folder.ok_text(&args);
+    folder.write("r.json", &out);
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&value["problem"], &value["held_requests"]), (&"p.toml".into(), &8.into()));
+    let verify = ["place", "--problem=p.toml", "--verify=r.json"];
+    let verified = folder.ok_text(&verify);
+    assert!(verified.contains("2 layers placed, ") && verified.contains(" s; memory for 8 requests; no"), "{verified}");
+    assert_eq!(folder.ok_text(&[&verify[..], &["--held-requests=8", "--communication=paper"]].concat()), verified);
+    for (more, message) in [
+        (&["--held-requests=1"][..], "r.json, held_requests: 8 requests are held, and --held-requests is 1; leave"),
+        (
+            &["--communication=chain"],
+            "r.json, communication: it is charged as 'paper', and --communication is 'chain'; leave",
+        ),
+    ] {
+        let refused = folder.refused(&[&verify[..], more].concat());
+        assert!(refused.starts_with(message), "{refused}");
+    }
+    let two = folder.ok_text(&["place", "--format=json", "--no-baselines"]);
+    let value: Value = serde_json::from_str(&two).unwrap();
+    assert_eq!((&value["problem"], &value["held_requests"]), (&Value::Null, &1.into()));
+    for (text, message) in [
+        (out.replace("\"held_requests\": 8", "\"held_requests\": 0"), "r.json, held_requests: 0 is not allowed; give"),
+        (out.replace("\"held_requests\": 8", "\"held_requests\": 2.5"), "r.json, held_requests: 2.5 is not a whole"),
+        (out.replace("\"problem\": \"p.toml\"", "\"problem\": 1"), "r.json, problem: 1 is not a text; give"),
+    ] {
+        folder.write("r.json", text);
+        let refused = folder.refused(&verify);
+        assert!(refused.starts_with(message), "{refused}");
+    }
+    folder.write("r.json", &out);
+    let refused = folder.refused(&["place", "--verify=r.json"]);
+    assert_eq!(refused, "r.json, problem: it is 'p.toml', and no --problem is given; give --problem 'p.toml'");
+    folder.write("two.toml", TWO_MODELS);
+    let out = folder.ok_text(&["place", "--problem=two.toml", "--held-requests=2", "--format=json"]);
+    folder.write("r.json", &out);
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&value["models"][1]["held_requests"], value.get("held_requests")), (&2.into(), None));
+    assert!(folder.ok_text(&["place", "--problem=two.toml", "--verify=r.json"]).contains("memory for 2 requests"));
+    let refused = folder.refused(&["place", "--problem=two.toml", "--verify=r.json", "--held-requests=3"]);
+    assert!(refused.starts_with("r.json, held_requests: 2 requests are held"), "{refused}");
 }
 
 #[test]
@@ -290,7 +450,11 @@ fn requests_served_against_the_quality_budget() {
     let folder = Folder::new();
     let run = |more: &[&str]| {
         let args = ["place", "--budgets=0.01,4.2,5.5,8", "--seeds=3", "--duration=30", "--rate=3", "--time-limit=20"];
-        folder.ok_text(&[&args[..], more].concat())
+        let output = folder.run(&[&args[..], more].concat());
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.starts_with("dftsp: --budgets, ε 4.2: the node holds 193 KV") && message.lines().count() == 1);
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
     };
     let one = run(&["--format=json", "--threads=1"]);
     assert_eq!(run(&["--format=json", "--threads=3"]), one);
@@ -330,7 +494,7 @@ fn a_placement_that_was_written_verifies_and_a_changed_one_does_not() {
         assert!(verified.starts_with("verified: 2 layers placed, 0.00"), "{verified}");
         let value: Value = serde_json::from_str(&out).unwrap();
         type Change<'c> = (&'c str, &'c dyn Fn(&mut Value));
-        let changes: [Change<'_>; 8] = [
+        let changes: [Change<'_>; 10] = [
             ("seats: there is no server 'c'", &|v| v["layers"][0]["server"] = "c".into()),
             ("seats: 'x' is placed where the problem has 'decoder.1'", &|v| v["layers"][1]["name"] = "x".into()),
             ("seats: 1 layer placed, and the problem has 2", &|v| drop(v["layers"].as_array_mut().unwrap().pop())),
@@ -338,7 +502,12 @@ fn a_placement_that_was_written_verifies_and_a_changed_one_does_not() {
             ("delay: ", &|v| v["delay_s"] = 0.001.into()),
             ("bound: ", &|v| v["bound_s"] = 0.001.into()),
             ("prices: ", &|v| v["certificate"]["prices_s"]["memory"] = Value::Array(vec![1.0.into()])),
-            ("memory: edge-a uses", &|v| {
+            // Without the last digits that sums leave.
+            ("delay: 0.1 s is claimed, and it is 0.00577584 s\n", &|v| v["delay_s"] = 0.1.into()),
+            ("seats: no link from edge-b to edge-a, after decoder.0\n", &|v| {
+                v["layers"][1]["server"] = "edge-a".into()
+            }),
+            ("memory: edge-a uses 25200000, and its limit is 10000000\n", &|v| {
                 v["layers"][0]["server"] = "edge-a".into();
                 v["layers"][0]["bits"] = 16.into();
             }),
@@ -443,16 +612,17 @@ fn a_changed_field_does_not_verify() {
         let args = [&["place", "--problem", problem, "--format=json", "--output=r.json"], more].concat();
         folder.run(&args);
         let text = folder.text("r.json");
-        let base: &[&str] = if problem == "node.toml" { &["--scenario=base.toml", "--held-requests=8"] } else { &[] };
+        let base: &[&str] = if problem == "node.toml" { &["--scenario=base.toml"] } else { &[] };
         let check = [&["place", "--problem", problem, "--verify=r.json"], base].concat();
         let verified = folder.ok_text(&check);
         assert!(verified.starts_with("verified: "), "{problem}: {verified}");
         let document: Value = serde_json::from_str(&text).unwrap();
         let mut paths = Vec::new();
         leaves(&document, "", &mut paths);
-        // What only the search that made it knows, the words for what is not there, and prices: those that prove as much are as good.
+        // What only the search that made it knows, the name of the problem, the words for what is not there, and prices:
+        // those that prove as much are as good.
         let free = |path: &str| {
-            ["/work/", "/seconds", "/certificate/"].iter().any(|start| path.starts_with(start))
+            ["/work/", "/seconds", "/certificate/", "/problem"].iter().any(|start| path.starts_with(start))
                 || path.ends_with("/reason")
                 || path.ends_with("/best_of_its_kind")
         };
@@ -480,6 +650,10 @@ fn a_changed_field_does_not_verify() {
             let place = path.trim_start_matches('/').replace('/', ".");
             match output.status.code() {
                 Some(1) => assert!(said.starts_with("not verified: ") && said.lines().count() == 1, "{path}: {said}"),
+                // Where no cache is held, more of them are; it says for how many.
+                Some(0) if path == "/models/1/held_requests" => {
+                    assert!(said.contains("; memory for 1, 2 requests; "), "{said}");
+                }
                 Some(2) => assert!(String::from_utf8(output.stderr).unwrap().contains(&place), "{path}"),
                 code => panic!("{problem} {more:?}: {path} changed, and the status is {code:?}: {said}"),
             }
@@ -659,8 +833,10 @@ fn layers_may_come_from_a_file_of_their_own() {
     folder.write("layers.toml", &layers);
     let apart = ["place", "--problem", "servers.toml", "--layers", "layers.toml"];
     let out = folder.ok_text(&[&apart[..], &["--format", "json"]].concat());
+    let files = "\"problem\": \"servers.toml\",\n  \"layers_file\": \"layers.toml\"";
+    assert!(out.contains(files), "{out}");
     assert_eq!(
-        without_seconds(&out),
+        without_seconds(&out.replace(files, "\"problem\": \"p.toml\"")),
         without_seconds(&folder.ok_text(&["place", "--problem", "p.toml", "--format", "json"]))
     );
     assert!(folder.ok_text(&apart).starts_with("problem: servers.toml with layers.toml; 2 layers"));

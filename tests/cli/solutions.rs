@@ -148,13 +148,22 @@ fn files_that_are_no_solutions_are_refused() {
         let message = message(&output, text);
         assert!(message.starts_with(start) && output.stdout.is_empty(), "{text}: {message}");
     };
-    for text in ["", "{", "[]", "null", "1", "not JSON", "{\"status\": \"optimal\"}", "\0"] {
-        refused(text, "solution.json, line 1: ");
+    for (text, what) in [
+        ("", ": the file is empty"),
+        ("{", ": the file ends before its JSON does"),
+        ("[]", ": "),
+        ("null", ": null is not a table of keys"),
+        ("1", ": 1 is not a table of keys"),
+        ("not JSON", ": not JSON: expected ident"),
+        ("{\"status\": \"optimal\"}", ", size: the key is missing"),
+        ("\0", ": not JSON: expected value"),
+    ] {
+        refused(text, &format!("solution.json, line 1{what}"));
     }
     for field in ["status", "size", "bound", "scheduled", "usage", "allocations", "rejected", "certificate"] {
         let mut solution = valid.clone();
         solution.as_object_mut().unwrap().remove(field);
-        refused(&solution.to_string(), &format!("solution.json, line 1: missing field `{field}`"));
+        refused(&solution.to_string(), &format!("solution.json, line 1, {field}: the key is missing; give a file"));
         for value in
             [json!(null), json!(-1), json!(1.5), json!("x"), json!(true), json!([[]]), json!("x".repeat(100_000))]
         {

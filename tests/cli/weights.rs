@@ -85,16 +85,27 @@ fn a_table_is_kept_beside_the_weights_and_renewed_when_stale_or_damaged() {
 #[test]
 fn a_folder_that_cannot_be_written_is_no_obstacle() {
     let folder = with_model();
-    // A folder that is not there stands in for one without the right to write, which root would have.
-    let output = folder.run(&["weights", "--model", ".", "--cache", "none", "--format", "json"]);
-    assert_eq!(output.status.code(), Some(0));
-    let message = text_of(&output.stderr);
-    assert!(message.contains("the table is not kept: none/.dftsp-weights-"), "{message}");
-    assert!(message.contains("cannot write") && message.lines().count() == 1, "{message}");
-    assert!(text_of(&output.stdout).contains("weight_error"));
+    let warned = |cache: &str| {
+        let output = folder.run(&["weights", "--model", ".", "--cache", cache, "--format", "json"]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text_of(&output.stdout).contains("weight_error"));
+        text_of(&output.stderr)
+    };
+    let what = "dftsp: the table is not kept: --cache: there is no folder";
+    for none in ["none", "model.safetensors"] {
+        assert_eq!(warned(none), format!("{what} {none}; make it, or give another one\n"));
+    }
     fs::create_dir(folder.path().join("tables")).unwrap();
     folder.ok(&["weights", "--model", ".", "--cache", "tables"]);
-    assert_eq!(fs::read_dir(folder.path().join("tables")).unwrap().count(), 1);
+    let tables: Vec<_> = fs::read_dir(folder.path().join("tables")).unwrap().map(|e| e.unwrap().path()).collect();
+    let [table] = &tables[..] else { panic!("{tables:?}") };
+    // A folder in the place of the table stands in for one without the right to write, which root would have.
+    fs::remove_file(table).unwrap();
+    fs::create_dir(table).unwrap();
+    let message = warned("tables");
+    assert!(message.starts_with("dftsp: the table is not kept: tables/.dftsp-weights-"), "{message}");
+    assert!(message.contains("cannot write") && message.contains("; give another --cache FOLDER"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
 }
 
 #[test]
@@ -126,6 +137,28 @@ fn weights_are_placed_in_two_commands() {
         assert_eq!((out["status"].as_str(), out["weight_errors"].as_str()), (Some("optimal"), note));
         let names: Vec<_> = out["layers"].as_array().unwrap().iter().map(|l| l["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["embedding", "decoder.0", "decoder.1", "head"]);
+    }
+}
+
+#[test]
+fn an_untied_head_is_believed_of_any_config() {
+    let folder = Folder::new();
+    let parts: Vec<_> = llama(1).into_iter().filter(|part| part.name != "lm_head.weight").collect();
+    folder.write("model.safetensors", file(&parts));
+    let run = ["weights", "--model", ".", "--no-cache"];
+    folder.write("config.json", "{\"tie_word_embeddings\": false}");
+    let refused = folder.refused(&run);
+    assert!(refused.contains("head lacks the tensor 'lm_head.weight'"), "{refused}");
+    folder.write("config.json", "{\"tie_word_embeddings\": true}");
+    let text = folder.ok_text(&run);
+    assert!(text.contains("only tie_word_embeddings of config.json is used: ./config.json, model_type: the"), "{text}");
+    assert!(text.contains("codes: group-128, symmetric or asymmetric by layer, clipped by error"), "{text}");
+    for (config, what) in
+        [("{}", "config.json is not used: ./config.json, model_type: "), ("{", "config.json is not used: ")]
+    {
+        folder.write("config.json", config);
+        let text = folder.ok_text(&run);
+        assert!(text.contains(&format!("\n{what}")), "{text}");
     }
 }
 
@@ -192,7 +225,7 @@ fn wrong_options_are_refused() {
         (&["--model", ".", "--bits", ""], "--bits: '' is no width"),
         (&["--model", ".", "--bits", "4", "--granularity", "group-7"], "--granularity: 'group-7' is no granularity"),
         (&["--model", ".", "--bits", "4", "--calibration", "none"], "none: cannot open"),
-        (&["--bits", "4"], "required"),
+        (&["--bits", "4"], "--model: no weights are given; give --model PATH, or --synthetic MODEL, such as opt-350m"),
         (&["--model", ".", "--threads", "0"], "0 is not in 1..=4096"),
         (&["--model", ".", "--threads", "4097"], "4097 is not in 1..=4096"),
         (&["--bits", "4", "--model", ".", "--synthetic", "opt-350m"], "cannot be used with"),

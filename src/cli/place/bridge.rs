@@ -67,6 +67,24 @@ pub(super) struct Sweep {
     settings: Settings,
 }
 
+/// What came out of one.
+pub(super) struct Served {
+    /// The report.
+    pub(super) report: String,
+    /// What to know of nodes with too little room.
+    pub(super) room: Option<String>,
+    /// Why there is nothing in the report, if so.
+    pub(super) nothing: Option<Nothing>,
+}
+
+/// Why no budget gives a node.
+pub(super) struct Nothing {
+    pub(super) what: &'static str,
+    pub(super) why: String,
+    /// Whether it is sure that there can be none.
+    pub(super) proven: bool,
+}
+
 /// What was placed, for the reports.
 pub(super) struct Placed<'p> {
     pub(super) problem: &'p Problem,
@@ -176,16 +194,16 @@ impl Base {
     }
 }
 
-/// What to know of the room on a node before it serves requests, in a line; nothing where each request of its scenario
-/// fits, and two of the shortest.
+/// What to know of the room on a node before it serves requests, in a line that begins with the option; nothing where each
+/// request of its scenario fits, and two of the shortest.
 ///
 /// # Errors
 /// A node on which no request ever fits.
-pub(super) fn room(problem: &Problem, node: &Node) -> Result<Option<String>, Error> {
+pub(super) fn room(option: &str, problem: &Problem, node: &Node) -> Result<Option<String>, Error> {
     let Some(model) = problem.models.first() else { return Ok(None) };
     let each = u64::from(model.prompt_tokens) + u64::from(model.output_tokens);
     let held = |tokens: u64| tokens.div_ceil(each);
-    let place = || Place::file("--emit-scenario");
+    let place = || Place::file(option);
     let (has, least) = (node.kv_tokens, node.least_tokens());
     if has < least {
         let what = format!("the node holds {has} KV tokens, and with its padding every request takes {least} or more");
@@ -202,6 +220,41 @@ pub(super) fn room(problem: &Problem, node: &Node) -> Result<Option<String>, Err
     let what = format!("the node holds {has} KV tokens, and requests of its scenario take {fewest} to {most}: {fit}");
     let remedy = format!("--held-requests {} makes room for two of any, where memories allow it", held(2 * most));
     Ok(Some(place().error(what, remedy).to_string()))
+}
+
+/// What to know of the room on the nodes of a sweep: of the first budget whose node lacks some, and how many more do.
+///
+/// # Errors
+/// Nodes on which no request ever fits, all of them.
+fn rooms(problem: &Problem, rows: &[Row]) -> Result<Option<String>, Error> {
+    let nodes = rows.iter().filter_map(|row| Some((row.budget, row.node.as_deref().ok()?)));
+    let rooms: Vec<_> = nodes.map(|(budget, node)| room(&format!("--budgets, ε {budget}"), problem, node)).collect();
+    let small = rooms.iter().filter(|room| !matches!(room, Ok(None))).count();
+    let none = rooms.iter().all(Result::is_err);
+    let Some(first) = rooms.into_iter().find(|room| !matches!(room, Ok(None))) else { return Ok(None) };
+    let line = match first {
+        Err(e) if none => return Err(e),
+        Err(e) => e.to_string(),
+        Ok(line) => line.unwrap_or_default(),
+    };
+    Ok(Some(if small == 1 { line } else { format!("{line} (and so at {} more)", small - 1) }))
+}
+
+/// Why a sweep has nothing to report, if no budget gives a node: that of the largest budget, which comes nearest to a
+/// placement, or of the smallest that is placed, which comes nearest to a node.
+fn nothing(rows: &[Row]) -> Option<Nothing> {
+    if rows.iter().any(|row| row.node.is_ok()) {
+        return None;
+    }
+    let by_budget = |a: &&Row, b: &&Row| a.budget.total_cmp(&b.budget);
+    let placed = rows.iter().filter(|row| row.placed.is_ok()).min_by(by_budget);
+    let row = placed.or_else(|| rows.iter().max_by(by_budget))?;
+    let what = if placed.is_some() { "no placement becomes a node" } else { "nothing is placed" };
+    Some(Nothing {
+        what,
+        why: format!("at ε {}: {}", row.budget, row.node.as_ref().err().map_or("", String::as_str)),
+        proven: row.placed.as_ref().err().is_none_or(|unplaced| unplaced.status == "infeasible"),
+    })
 }
 
 /// The node as a scenario file.
@@ -231,7 +284,7 @@ impl Sweep {
         pool: &ThreadPool,
         place: impl Fn(&Problem) -> Result<Box<Solution>, Unplaced> + Send,
         format: Format,
-    ) -> Result<String, Error> {
+    ) -> Result<Served, Error> {
         self.base.check(placed.problem)?;
         let bar = Bar::new("runs");
         let plan = Plan {
@@ -244,6 +297,7 @@ impl Sweep {
         };
         let rows: Vec<Row> = pool.install(|| budgets::run(&plan, place, &bar)).map_err(|e| self.base.locate(e))?;
         bar.finish();
+        let (room, nothing) = (rooms(placed.problem, &rows)?, nothing(&rows));
         let assumptions = &self.base.scenario.assumptions;
         let kept = |text: &&String| !text.starts_with("quantization") && !text.starts_with("node");
         let report = Report {
@@ -255,10 +309,11 @@ impl Sweep {
             assumptions: assumptions.iter().map(|a| &a.0).filter(kept).cloned().collect(),
             rows,
         };
-        Ok(match format {
+        let report = match format {
             Format::Text => to_text(&report),
             Format::Json => to_json(&report),
-        })
+        };
+        Ok(Served { report, room, nothing })
     }
 
     fn describe(&self) -> String {

@@ -6,18 +6,18 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::bridge::{BridgeArgs, Placed};
-use super::{Method, method, sensitivity};
+use super::{Method, hold, method, sensitivity};
 use crate::cli::{one_line, print};
-use crate::error::quote;
+use crate::error::{Error, Place, quote};
 use crate::files::read::read_text;
 use crate::placement::Problem;
 use crate::placement::baseline::{self, Baseline};
 use crate::placement::bridge::Node;
 use crate::placement::delay::{self, Communication};
 use crate::placement::solve::{OPTIMALITY, Outcome, Solution};
-use crate::placement::verify::{Checked, verify};
+use crate::placement::verify::{Checked, rounded, verify};
 use crate::report::number::count;
-use crate::report::placement::claim::{Claim, Other, parse_claim};
+use crate::report::placement::claim::{Claim, Other, parse_claim, problem_file};
 use crate::report::placement::{Bound, mean_bits};
 use crate::search::Limits;
 
@@ -35,25 +35,70 @@ pub(super) struct Check<'c> {
     pub(super) baselines: bool,
 }
 
+/// What was asked for on the command line, which the placement may contradict.
+pub(super) struct Asked {
+    /// Whether a problem file is given.
+    pub(super) problem: bool,
+    pub(super) held_requests: Option<u32>,
+    pub(super) communication: Option<Communication>,
+}
+
+impl Asked {
+    /// Refuses what contradicts the placement, which is called `name`.
+    fn check(&self, claim: &Claim, name: &str) -> Result<(), Error> {
+        let refuse =
+            |field: &str, problem: String, remedy: String| Err(Place::file(name).field(field).error(problem, remedy));
+        if let Some(asked) = self.communication.filter(|asked| *asked != claim.communication) {
+            let (is, asked) = (claim.communication.name(), asked.name());
+            let problem = format!("it is charged as '{is}', and --communication is '{asked}'");
+            return refuse("communication", problem, "leave --communication out".to_string());
+        }
+        if let Some(asked) = self.held_requests
+            && let Some(&held) = claim.held_requests.iter().find(|held| **held != asked)
+        {
+            let problem = format!("{} held, and --held-requests is {asked}", are(held));
+            return refuse("held_requests", problem, "leave --held-requests out".to_string());
+        }
+        Ok(())
+    }
+}
+
+fn are(requests: u32) -> String {
+    if requests == 1 { "1 request is".to_string() } else { format!("{requests} requests are") }
+}
+
 /// What does not hold, in a line.
 type Verdict<T> = std::result::Result<T, String>;
 
 /// Checks the placement in a file. What its prices do not prove is searched again by `place`.
 pub(super) fn run(
     path: &Path,
+    asked: &Asked,
     check: &Check<'_>,
     place: impl Fn(&Problem, Communication) -> Outcome,
 ) -> Result<ExitCode> {
     let text = read_text(path, MAX_FILE)?;
-    let claim = parse_claim(&text, &path.display().to_string(), check.problem)?;
-    let checked = claim.and_then(|claim| {
-        let checked = verify(check.problem, claim.communication, &claim.solution)?;
-        Ok((claim, checked))
-    });
-    let verdict = match checked {
-        Ok((claim, checked)) => {
-            let node = if claim.has_node { Some(check.node(&claim)?) } else { None };
-            check.rest(&claim, &checked, node.as_ref(), |problem| place(problem, claim.communication))
+    let name = path.display().to_string();
+    // Before it is held against the embedded example.
+    if let (Some(file), false) = (problem_file(&text), asked.problem) {
+        let file = quote(file.as_bytes());
+        let problem = format!("it is {file}, and no --problem is given");
+        return Err(Place::file(name).field("problem").error(problem, format!("give --problem {file}")).into());
+    }
+    let verdict = match parse_claim(&text, &name, check.problem)? {
+        Ok(claim) => {
+            asked.check(&claim, &name)?;
+            let mut problem = check.problem.clone();
+            let held = |at: usize| claim.held_requests.get(at).copied().unwrap_or(1);
+            hold(&mut problem, held, || Place::file(&name).field("held_requests"))?;
+            let check = Check { problem: &problem, ..*check };
+            match verify(&problem, claim.communication, &claim.solution) {
+                Ok(checked) => {
+                    let node = if claim.has_node { Some(check.node(&claim)?) } else { None };
+                    check.rest(&claim, &checked, node.as_ref(), |problem| place(problem, claim.communication))
+                }
+                Err(failure) => Err(format!("{}: {}", failure.check, failure.detail)),
+            }
         }
         Err(failure) => Err(format!("{}: {}", failure.check, failure.detail)),
     };
@@ -100,7 +145,11 @@ impl Check<'_> {
     ) -> Verdict<String> {
         let (delay, bound) = (checked.delay_s, claim.solution.bound_s);
         if claim.optimal && delay - bound > OPTIMALITY * delay {
-            return Err(format!("bound: it is {bound} s, which does not prove {delay} s optimal"));
+            return Err(format!(
+                "bound: it is {} s, which does not prove {} s optimal",
+                rounded(bound),
+                rounded(delay)
+            ));
         }
         if let Some(own) = method(&claim.solver).ok().map(Method::bound).filter(|own| *own != claim.bound) {
             let solver = quote(claim.solver.as_bytes());
@@ -108,7 +157,16 @@ impl Check<'_> {
             return Err(format!("bound_by: '{is}' is claimed, and that of the solver {solver} is '{should}'"));
         }
         claim.fields(self.problem, node).map_err(|mismatch| mismatch.to_string())?;
-        let what = format!("{} placed, {delay} s", count(claim.solution.seats.len(), "layer"));
+        let what = format!("{} placed, {} s", count(claim.solution.seats.len(), "layer"), rounded(delay));
+        let mut held = claim.held_requests.clone();
+        held.dedup();
+        let what = match &held[..] {
+            [1] => what,
+            held => {
+                let held: Vec<String> = held.iter().map(u32::to_string).collect();
+                format!("{what}; memory for {} requests", held.join(", "))
+            }
+        };
         let what = match claim.bound {
             Bound::Rule => {
                 format!("{what}; it keeps every limit; the baseline {} claims no bound", one_line(&claim.solver))
@@ -146,7 +204,7 @@ impl Check<'_> {
 /// What is left to prove when the prices have been checked: that nothing is faster than the bound.
 fn bounded(what: String, claim: &Claim, checked: &Checked, again: impl Fn() -> Outcome) -> Verdict<String> {
     let bound = claim.solution.bound_s;
-    let what = format!("{what}; no placement is faster than {bound} s");
+    let what = format!("{what}; no placement is faster than {} s", rounded(bound));
     if checked.enumerated <= 2.0 * OPTIMALITY {
         return Ok(format!("{what}: the prices prove it"));
     }
@@ -156,13 +214,20 @@ fn bounded(what: String, claim: &Claim, checked: &Checked, again: impl Fn() -> O
         Outcome::Unknown { bound_s } => (f64::INFINITY, bound_s),
     };
     if found < bound * (1.0 - 2.0 * OPTIMALITY) {
-        return Err(format!("bound: a placement takes {found} s, less than {bound} s"));
+        return Err(format!("bound: a placement takes {} s, less than {} s", rounded(found), rounded(bound)));
     }
     if proven < bound * (1.0 - 2.0 * OPTIMALITY) {
-        return Err(format!("bound: searching again proved {proven} s in the time limit, less than {bound} s"));
+        return Err(format!(
+            "bound: searching again proved {} s in the time limit, less than {} s",
+            rounded(proven),
+            rounded(bound)
+        ));
     }
     Ok(match claim.bound {
         Bound::Claimed => format!("{what}: searching again proved it"),
-        _ => format!("{what}: the prices prove {} s, and searching again proved the rest", checked.priced_bound_s),
+        _ => format!(
+            "{what}: the prices prove {} s, and searching again proved the rest",
+            rounded(checked.priced_bound_s)
+        ),
     })
 }

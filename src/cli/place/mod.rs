@@ -46,16 +46,16 @@ pub(super) struct Args {
     /// Servers, links and layers (TOML). Without it, OPT-350m on five servers with synthetic weight errors.
     #[arg(long, value_name = "FILE")]
     problem: Option<PathBuf>,
-    /// The layers (`[[layer]]`, as `dftsp weights --format toml` prints them), where the problem has none.
-    #[arg(long, value_name = "FILE", requires = "problem")]
+    /// The layers (`[[layer]]`, as `dftsp weights --format toml` prints them), where the file of --problem has none.
+    #[arg(long, value_name = "FILE")]
     layers: Option<PathBuf>,
     /// exact: proven optimal. ilp: a general solver. one-server, even-split, greedy, uniform-N (N bits for every layer),
     /// placement-alone (16 bits), quantization-alone (the even split's placement): without joint optimisation.
     #[arg(long, value_name = "NAME", default_value = "exact")]
     solver: String,
-    /// How communication is charged.
-    #[arg(long, value_enum, default_value = "chain")]
-    communication: CommunicationName,
+    /// How communication is charged [default: chain; --verify: as the placement says].
+    #[arg(long, value_enum)]
+    communication: Option<CommunicationName>,
     /// Stop after this time, with the best assignment found and a bound. Baselines and changed problems have as long each.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, allow_negative_numbers = true)]
     time_limit: f64,
@@ -69,7 +69,8 @@ pub(super) struct Args {
     #[arg(long)]
     sensitivity: bool,
     /// Check a placement of the same problem, a file that --format json wrote, instead of making one: every limit, the
-    /// delay, the bound, and all else that can be computed again. What takes a search has the time limit.
+    /// delay, the bound, and all else that can be computed again. What takes a search has the time limit. Requests held
+    /// and the form of communication are those that the placement says.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "problem_output", "plot", "sensitivity", "budgets", "emit_scenario"])]
     verify: Option<PathBuf>,
     /// Leave out what the placement is compared with; --verify: do not compute it again.
@@ -128,10 +129,16 @@ impl Source {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let limits = time_limit(args.time_limit)?;
     let method = method(&args.solver)?;
-    let communication = match args.communication {
+    let asked = args.communication.map(|name| match name {
         CommunicationName::Chain => Communication::Chain,
         CommunicationName::Paper => Communication::Paper,
-    };
+    });
+    let communication = asked.unwrap_or_default();
+    if let (Some(layers), None) = (&args.layers, &args.problem) {
+        let problem = format!("{} has layers only, and no --problem is given", layers.display());
+        let remedy = "give --problem FILE, with servers, links, [request] and [quality]";
+        return Err(Place::file("--layers").error(problem, remedy).into());
+    }
     super::outputs::distinct(&[
         ("--problem", args.problem.as_deref()),
         ("--layers", args.layers.as_deref()),
@@ -158,8 +165,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         None => (generate::problem(&Spec::opt_350m(1)), None),
     };
     if let Some(held) = args.held_requests {
-        limits::HELD.check(held.into(), || Place::file("--held-requests"))?;
-        problem.models.iter_mut().for_each(|model| model.held_requests = held);
+        hold(&mut problem, |_| held, || Place::file("--held-requests"))?;
     }
     let (sweep, base) = args.bridge.read(args.verify.is_some())?;
     if sweep.is_some() && args.sensitivity {
@@ -173,9 +179,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(path) = &args.verify {
         let place =
             |problem: &Problem, communication| pool.install(|| solve(problem, communication, &limits, parallel));
+        let asked =
+            check::Asked { problem: args.problem.is_some(), held_requests: args.held_requests, communication: asked };
         let check =
             check::Check { problem: &problem, limits: &limits, bridge: &args.bridge, baselines: !args.no_baselines };
-        return check::run(path, &check, place).map_err(|e| match e.downcast() {
+        return check::run(path, &asked, &check, place).map_err(|e| match e.downcast() {
             Ok(error) => locate(error, source.as_ref()).into(),
             Err(e) => e,
         });
@@ -186,9 +194,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         bridge::Placed { problem: &problem, about: about(args, &problem), solver: &args.solver, communication, bound };
     if let Some(sweep) = sweep {
         let one = |problem: &Problem| args.one(problem, method, communication, &limits, place);
-        let result = sweep.run(named, &pool, one, args.format).map_err(|e| locate(e, source.as_ref()))?;
+        let served = sweep.run(named, &pool, one, args.format).map_err(|e| locate(e, source.as_ref()))?;
+        match served.nothing {
+            Some(none) if none.proven => return Err(Place::file("--budgets").error(none.what, none.why).into()),
+            Some(none) => bail!("--budgets: {}; {}", none.what, none.why),
+            None => {}
+        }
         files.write("--problem-output", || file::to_toml(&problem))?;
-        return args.finish(files, result);
+        let status = args.finish(files, served.report)?;
+        warn(served.room);
+        return Ok(status);
     }
     if let Some(base) = &base {
         base.check(&problem).map_err(|e| locate(e, source.as_ref()))?;
@@ -206,7 +221,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let solution = match outcome {
         Outcome::Placed(solution) => solution,
         Outcome::Infeasible => {
-            let error = infeasible::diagnose(&problem, communication, &args.few());
+            let error = args.named(infeasible::diagnose(&problem, communication, &args.few()));
             return Err(locate(error, source.as_ref()).into());
         }
         Outcome::Unknown { bound_s } => {
@@ -215,10 +230,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
     };
     let node = base.map(|base| base.node(&named, &solution)).transpose().map_err(|e| locate(e, source.as_ref()))?;
-    let room = node.as_ref().map(|node| bridge::room(&problem, node)).transpose()?.flatten();
+    let room = node.as_ref().map(|node| bridge::room("--emit-scenario", &problem, node)).transpose()?.flatten();
     let mut report = Report {
         problem: &problem,
         about: named.about.clone(),
+        problem_file: args.problem.as_ref().map(|path| path.display().to_string()),
+        layers_file: args.layers.as_ref().map(|path| path.display().to_string()),
         solver: args.solver.clone(),
         communication,
         solution: &solution,
@@ -248,17 +265,35 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         files.write("--emit-scenario", || bridge::to_toml(&named, node))?;
     }
     let status = args.finish(files, result)?;
-    if let Some(room) = room {
-        // The files are as good without it.
-        let _ = writeln!(io::stderr(), "dftsp: {}", super::one_line(&room));
-    }
+    warn(room);
     Ok(status)
+}
+
+/// Says what is to be known beside a result.
+fn warn(what: Option<String>) {
+    if let Some(what) = what {
+        // The result is as good without it.
+        let _ = writeln!(io::stderr(), "dftsp: {}", super::one_line(&what));
+    }
 }
 
 impl Args {
     /// Limits of searches that only explain.
     fn few(&self) -> Limits {
         Limits::time(Duration::from_secs_f64(self.time_limit.min(5.0)))
+    }
+
+    /// An error about the requests held as one about the option, if they come from there.
+    fn named(&self, error: Error) -> Error {
+        match error {
+            Error::Input { place, problem, remedy }
+                if self.held_requests.is_some()
+                    && place.field.as_ref().is_some_and(|field| field.ends_with("held_requests")) =>
+            {
+                Place::file("--held-requests").error(problem, remedy)
+            }
+            error => error,
+        }
     }
 
     /// One placement of a sweep.
@@ -300,6 +335,19 @@ impl Args {
         files.commit()?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Sets the requests that each model holds, whose number is that of `place`.
+fn hold(problem: &mut Problem, held: impl Fn(usize) -> u32, place: impl Fn() -> Place) -> Result<(), Error> {
+    for (at, model) in problem.models.iter_mut().enumerate() {
+        limits::HELD.check(held(at).into(), &place)?;
+        model.held_requests = held(at);
+    }
+    // Caches that are too large for sums of them.
+    problem.check().map_err(|e| match e {
+        Error::Input { problem, .. } => place().error(problem, "give fewer requests"),
+        other => other,
+    })
 }
 
 fn about(args: &Args, problem: &Problem) -> String {

@@ -8,11 +8,13 @@ use serde_json::Value;
 use super::json::to_value;
 use super::{Bound, Report};
 use crate::error::{Error, Place, Result, quote};
+use crate::files::json::why;
+use crate::limits;
 use crate::placement::bridge::Node;
 use crate::placement::delay::{self, Communication, Usage};
 use crate::placement::solve::{Certificate, Solution, Work};
-use crate::placement::verify::Failure;
-use crate::placement::{Problem, Seat};
+use crate::placement::verify::{Failure, rounded};
+use crate::placement::{Model, Problem, Seat};
 use crate::report::number::count;
 
 /// What would be right, of every document that is none.
@@ -32,6 +34,8 @@ pub struct Claim {
     pub bound: Bound,
     /// How communication is charged.
     pub communication: Communication,
+    /// Requests that each model holds. What it is checked against is the problem where they hold as many.
+    pub held_requests: Vec<u32>,
     /// Seats, delay, bound and certificate. Of the use only the delay is a claim; the rest is that of the seats.
     pub solution: Solution,
     /// What it is compared with.
@@ -83,21 +87,19 @@ impl fmt::Display for Mismatch {
 /// # Errors
 /// A file that is no placement, with the line or the key.
 pub fn parse_claim(text: &str, name: &str, problem: &Problem) -> Result<std::result::Result<Claim, Failure>> {
-    let document: Value = serde_json::from_str(text).map_err(|e| {
-        let message = e.to_string();
-        let what = match message.split(" at line ").next().unwrap_or_default() {
-            _ if text.trim().is_empty() => "the file is empty".to_string(),
-            _ if e.is_eof() => "the file ends before its JSON does".to_string(),
-            what => format!("not JSON: {what}"),
-        };
-        Place::line(name, e.line().max(1) as u64).error(what, REMEDY)
-    })?;
+    let document: Value = serde_json::from_str(text)
+        .map_err(|e| Place::line(name, e.line().max(1) as u64).error(why(&e, text).1, REMEDY))?;
     let file = At { name, path: String::new(), value: &document };
     let optimal = file.one_of("status", &["optimal", "feasible"])? == 0;
     let bound = Bound::ALL[file.one_of("bound_by", &Bound::ALL.map(Bound::name))?];
     let communication =
         Communication::ALL[file.one_of("communication", &Communication::ALL.map(Communication::name))?];
     let solver = file.key("solver")?.text()?.to_string();
+    let problem_file = file.key("problem")?;
+    if !problem_file.value.is_null() {
+        problem_file.text()?;
+    }
+    let held_requests = held_requests(&file, problem)?;
     let (delay_s, bound_s) = (file.key("delay_s")?.number()?, file.key("bound_s")?.number()?);
     let certificate = certificate(&file.key("certificate")?)?;
     let baselines = file.others("baselines", baseline)?;
@@ -123,12 +125,38 @@ pub fn parse_claim(text: &str, name: &str, problem: &Problem) -> Result<std::res
         solver,
         bound,
         communication,
+        held_requests,
         solution: Solution { seats, usage: Usage { delay_s, ..usage }, bound_s, certificate, work: Work::default() },
         baselines,
         sensitivity,
         has_node,
         document,
     }))
+}
+
+/// The file of the problem that a placement is of, as it was given; none of the embedded example, or where the text is no
+/// placement.
+pub fn problem_file(text: &str) -> Option<String> {
+    let document: Value = serde_json::from_str(text).ok()?;
+    Some(document.get("problem")?.as_str()?.to_string())
+}
+
+/// Of each model. Models that are not there show later.
+fn held_requests(file: &At<'_>, problem: &Problem) -> Result<Vec<u32>> {
+    let held = |at: &At<'_>| {
+        let held = at.key("held_requests")?;
+        let number = held.whole(u32::MAX.into())? as u32;
+        limits::HELD.check(number.into(), || held.place())?;
+        Ok(number)
+    };
+    match &problem.models[..] {
+        [_] => Ok(vec![held(file)?]),
+        models => {
+            let claimed = file.key("models")?.items()?.iter().map(held).collect::<Result<Vec<u32>>>()?;
+            let or = |(at, model): (usize, &Model)| claimed.get(at).copied().unwrap_or(model.held_requests);
+            Ok(models.iter().enumerate().map(or).collect())
+        }
+    }
 }
 
 fn certificate(at: &At<'_>) -> Result<Certificate> {
@@ -210,6 +238,8 @@ impl Claim {
         let expected = to_value(&Report {
             problem,
             about: String::new(),
+            problem_file: None,
+            layers_file: None,
             solver: self.solver.clone(),
             communication: self.communication,
             solution: &solution,
@@ -219,14 +249,14 @@ impl Claim {
             node,
             seconds: 0.0,
         });
-        let searched = ["solver", "certificate", "work", "seconds"];
+        let searched = ["solver", "problem", "certificate", "work", "seconds"];
         for (key, found) in
             expected.as_object().into_iter().flatten().filter(|(key, _)| !searched.contains(&key.as_str()))
         {
             compare(key, self.document.get(key), found)?;
         }
         // What the problem does not have.
-        for key in ["models", "weight_errors"] {
+        for key in ["models", "held_requests", "weight_errors"] {
             if let (Some(claimed), None) = (self.document.get(key), expected.get(key)) {
                 return Err(Mismatch::of(key.to_string(), shown(claimed), "not there"));
             }
@@ -250,23 +280,27 @@ impl Other {
             (Ok(_), Err(why)) if timed_out(why) => return Ok(()),
             (Err(why), Ok(found)) => {
                 let claimed = quote(why.as_bytes());
-                return Err(Mismatch::of(field("reason"), claimed, format!("placed, {} s", found.0)));
+                return Err(Mismatch::of(field("reason"), claimed, format!("placed, {} s", rounded(found.0))));
             }
             (Ok(claimed), Err(why)) => {
-                return Err(Mismatch::of(field("delay_s"), format!("{} s", claimed.0), format!("none: {why}")));
+                return Err(Mismatch::of(
+                    field("delay_s"),
+                    format!("{} s", rounded(claimed.0)),
+                    format!("none: {why}"),
+                ));
             }
             (Err(_), Err(_)) => return Ok(()),
         };
         let below = |a: f64, b: f64| a < b * (1.0 - 2.0 * ROUNDING);
         if below(claimed.0, found.1) {
-            return Err(Mismatch::of(field("delay_s"), claimed.0, format!("at least {}", found.1)));
+            return Err(Mismatch::of(field("delay_s"), rounded(claimed.0), format!("at least {}", rounded(found.1))));
         }
         if below(found.0, claimed.1) {
-            return Err(Mismatch::of(field("delay_s"), claimed.0, found.0));
+            return Err(Mismatch::of(field("delay_s"), rounded(claimed.0), rounded(found.0)));
         }
         let proven = !below(claimed.1, claimed.0) && !below(found.1, found.0);
         if proven && !near(claimed.2, found.2) {
-            return Err(Mismatch::of(field("mean_bits"), claimed.2, found.2));
+            return Err(Mismatch::of(field("mean_bits"), rounded(claimed.2), rounded(found.2)));
         }
         Ok(())
     }
@@ -319,6 +353,7 @@ fn shown(value: &Value) -> String {
         Value::String(text) => quote(text.as_bytes()),
         Value::Array(_) => "a list".to_string(),
         Value::Object(_) => "a table of keys".to_string(),
+        Value::Number(number) if number.is_f64() => format!("{:?}", rounded(number.as_f64().unwrap_or_default())),
         plain => plain.to_string(),
     }
 }

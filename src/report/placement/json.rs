@@ -15,6 +15,13 @@ struct Out<'o> {
     solver: &'o str,
     bound_by: &'static str,
     communication: &'static str,
+    /// None of the embedded example.
+    problem: Option<&'o str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers_file: Option<&'o str>,
+    /// Of several models in `models`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_requests: Option<u32>,
     computation_s: f64,
     communication_s: f64,
     layers: Vec<LayerOut<'o>>,
@@ -51,6 +58,7 @@ struct LayerOut<'o> {
 #[derive(Serialize)]
 struct ModelOut<'o> {
     name: &'o str,
+    held_requests: u32,
     quality_used: f64,
     quality_budget: f64,
 }
@@ -174,6 +182,9 @@ fn document<'r>(r: &'r Report<'_>) -> Out<'r> {
         solver: &r.solver,
         bound_by: r.bound.name(),
         communication: r.communication.name(),
+        problem: r.problem_file.as_deref(),
+        layers_file: r.layers_file.as_deref(),
+        held_requests: p.models.first().filter(|_| !several).map(|model| model.held_requests),
         computation_s: u.compute_s.iter().sum(),
         communication_s: u.link_s.iter().sum(),
         layers: p
@@ -195,7 +206,12 @@ fn document<'r>(r: &'r Report<'_>) -> Out<'r> {
             .iter()
             .zip(&u.quality)
             .filter(|_| several)
-            .map(|(m, &used)| ModelOut { name: &m.name, quality_used: used, quality_budget: m.budget })
+            .map(|(m, &used)| ModelOut {
+                name: &m.name,
+                held_requests: m.held_requests,
+                quality_used: used,
+                quality_budget: m.budget,
+            })
             .collect(),
         memory: p
             .servers

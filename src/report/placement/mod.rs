@@ -27,6 +27,10 @@ pub struct Report<'r> {
     pub problem: &'r Problem,
     /// Where it comes from: a line.
     pub about: String,
+    /// The file of the problem, as it was given; none of the embedded example.
+    pub problem_file: Option<String>,
+    /// The file of the layers, if they have one of their own.
+    pub layers_file: Option<String>,
     /// The name of the solver on the command line.
     pub solver: String,
     /// How communication is charged.

@@ -483,6 +483,8 @@ mod tests {
         let report = Report {
             problem,
             about: "a problem".to_string(),
+            problem_file: None,
+            layers_file: None,
             solver: "exact".to_string(),
             communication,
             solution: &solution,
