@@ -34,8 +34,9 @@ pub(super) struct Contexts {
     numbers: usize,
     /// Costs of runs on a server with so many cells left.
     runs: HashMap<(usize, usize), Runs>,
-    /// What ways may consist of.
+    /// What ways below a limit may consist of. Contexts know no others.
     alive: Option<Alive>,
+    limit: f64,
 }
 
 /// The server that a run is on, the servers to come back to, and cells of each server; [`NOTHING`] if it is closed.
@@ -64,6 +65,7 @@ impl Contexts {
             numbers: 0,
             runs: HashMap::new(),
             alive: None,
+            limit: f64::INFINITY,
         }
     }
 
@@ -72,6 +74,10 @@ impl Contexts {
         if t.layers.saturating_mul(t.servers * t.servers) > CROSSINGS {
             return;
         }
+        if limit > self.limit {
+            *self = Contexts::new();
+        }
+        self.limit = limit;
         for (i, &cells) in t.cells.iter().enumerate() {
             self.runs.entry((i, cells)).or_insert_with(|| Runs::new(t, r, i, cells));
         }
