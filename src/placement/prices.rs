@@ -335,17 +335,18 @@ pub(super) fn excess(t: &Tables, path: &[(u32, u32)]) -> Prices {
 pub(super) fn leave(r: &Reduced, t: &Tables, l: usize, out: &mut Vec<f64>, enter: &[f64]) {
     out.clear();
     let s = t.servers;
-    let share = if t.free { 0.0 } else { t.share[l] };
-    let (crossings, bytes) = (t.crossings[l] * share, t.bytes[l] * share);
-    let ends = t.model_ends(l);
+    let counts = if t.free { 0.0 } else { 1.0 };
+    let (crossings, bytes) = (t.crossings[l] * counts, t.bytes[l] * counts);
+    let (ends, share) = (t.model_ends(l), &t.share[t.model[l] * s..]);
     for i in 0..s {
         let row = i * s..(i + 1) * s;
         let mut least = f64::INFINITY;
-        for (j, ((latency, per_byte), enter)) in
-            t.latency[row.clone()].iter().zip(&t.per_byte[row]).zip(enter).enumerate()
+        for (j, (((latency, per_byte), share_j), enter)) in
+            t.latency[row.clone()].iter().zip(&t.per_byte[row]).zip(share).zip(enter).enumerate()
         {
             // Without a link that is infinite, or no number where nothing counts: never less.
-            let cost = if ends { *enter } else { crossings * latency + bytes * per_byte + enter };
+            let crossing = share[i].max(*share_j) * (crossings * latency + bytes * per_byte);
+            let cost = if ends { *enter } else { crossing + enter };
             least = if cost < least && j != i { cost } else { least };
         }
         out.push(least + r.sending(t, l, i));

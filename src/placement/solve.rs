@@ -135,7 +135,7 @@ pub(super) fn solve_tables(problem: &Problem, t: &Tables, limits: &Limits, threa
     let mut clock = Clock::start(limits);
     // What the chain form finds is no slower in the paper's, whose bounds are too weak to find much.
     let start = (t.communication == Communication::Paper).then(|| {
-        let chain = Tables { communication: Communication::Chain, share: vec![1.0; t.layers], ..t.clone() };
+        let chain = Tables { communication: Communication::Chain, share: vec![1.0; t.share.len()], ..t.clone() };
         search(&chain, CHAIN_FIRST, None, &mut clock, threads).best
     });
     let start = start.flatten().and_then(|(_, seats)| {

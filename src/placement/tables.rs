@@ -47,8 +47,8 @@ pub(super) struct Tables {
     pub bytes: Vec<f64>,
     /// Times that the latency is waited for after each layer; 0 after the last one of a model.
     pub crossings: Vec<f64>,
-    /// Part of a crossing's time that a bound may count after each layer: 1, or less where crossings of a pair are
-    /// charged once (the parts of a model's layers add up to 1).
+    /// Part of a crossing's time that a bound may count, for each model and server: the larger one of both ends. 1, or
+    /// less where crossings of a pair are charged once: one over how often a pair can be crossed.
     pub share: Vec<f64>,
     pub communication: Communication,
     /// 1 / C of each server.
@@ -133,16 +133,44 @@ impl Tables {
                 t.model.push(m);
                 let crosses = at + 1 < model.layers.len();
                 t.bytes.push(if crosses { model.passes() * layer.activation_bytes } else { 0.0 });
-                t.share.push(match communication {
-                    Communication::Chain => 1.0,
-                    Communication::Paper => 1.0 / (model.layers.len() - 1).max(1) as f64,
-                });
                 t.crossings.push(if crosses { f64::from(model.output_tokens) } else { 0.0 });
             }
         }
         t.capacities(problem);
         t.divide();
+        t.share = match communication {
+            Communication::Chain => vec![1.0; t.budget.len() * servers],
+            Communication::Paper => t.shares(),
+        };
         t
+    }
+
+    /// One over how often a pair of servers can be crossed in a model, for each end: at most after every second layer, and
+    /// each time before or after another layer that is there.
+    fn shares(&self) -> Vec<f64> {
+        let mut shares = Vec::with_capacity(self.budget.len() * self.servers);
+        for m in 0..self.budget.len() {
+            let layers = (0..self.layers).filter(|&l| self.model[l] == m);
+            let mut needs: Vec<f64> =
+                layers.map(|l| self.choices(l).iter().map(|c| c.memory).fold(f64::INFINITY, f64::min)).collect();
+            needs.sort_by(f64::total_cmp);
+            let often = (needs.len() / 2).max(1);
+            for i in 0..self.servers {
+                let mut left = self.capacity[i * self.kinds + MEMORY];
+                let fit = needs.iter().take_while(|need| {
+                    left -= **need;
+                    left >= 0.0
+                });
+                shares.push(1.0 / fit.count().clamp(1, often) as f64);
+            }
+        }
+        shares
+    }
+
+    /// The part of a crossing's time that a bound may count after layer l.
+    pub fn share(&self, l: usize, from: usize, to: usize) -> f64 {
+        let own = &self.share[self.model[l] * self.servers..];
+        own[from].max(own[to])
     }
 
     /// Divides memories into cells. Where all needs are multiples of something large enough, nothing is lost.
@@ -234,7 +262,7 @@ impl Tables {
     /// The part of it that a bound may count.
     pub fn shared_transfer(&self, l: usize, from: usize, to: usize) -> f64 {
         let seconds = self.transfer(l, from, to);
-        if self.free && seconds.is_finite() { 0.0 } else { self.share[l] * seconds }
+        if self.free && seconds.is_finite() { 0.0 } else { self.share(l, from, to) * seconds }
     }
 
     /// Whether a layer is the last of its model.

@@ -181,9 +181,10 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
     for (m, model) in problem.models.iter().enumerate() {
         let (p, o) = (f64::from(model.prompt_tokens), f64::from(model.output_tokens));
         let held = f64::from(model.held_requests) * (p + o);
-        let share = match communication {
+        let often = often(model, held, &usable);
+        let share = |i: usize, j: usize| match communication {
             Communication::Chain => 1.0,
-            Communication::Paper => 1.0 / (model.layers.len().saturating_sub(1)).max(1) as f64,
+            Communication::Paper => 1.0 / often[i].min(often[j]),
         };
         for (l, layer) in model.layers.iter().enumerate() {
             let mut next: Vec<Ways> = vec![Vec::new(); n];
@@ -200,7 +201,7 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
                     let from = |i: usize| {
                         let &(latency, per_byte) = links.get(&(i, j))?;
                         let sending = problem.servers[i].max_sent_bytes.map_or(0.0, |s| per(c.sent[i], s) * bytes);
-                        Some(cheapest(i, &ways[i]) + share * (o * latency + bytes * per_byte) + sending)
+                        Some(cheapest(i, &ways[i]) + share(i, j) * (o * latency + bytes * per_byte) + sending)
                     };
                     (0..n).filter(|&i| i != j).filter_map(from).fold(f64::INFINITY, f64::min)
                 };
@@ -233,6 +234,27 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
     let least = ways.iter().enumerate().map(|(i, ways)| cheapest(i, ways)).fold(f64::INFINITY, f64::min);
     let bound = least - all().sum::<f64>();
     if bound.is_finite() { Ok(bound) } else { fail("prices", "no number comes of them".to_string()) }
+}
+
+/// How often links of each server, of which so many bits are usable, can be crossed in a model: each time with another of
+/// its layers there, and at most after every second layer.
+fn often(model: &super::problem::Model, held: f64, usable: &[u64]) -> Vec<f64> {
+    let narrowest = |layer: &super::problem::Layer| {
+        let bits =
+            |bits: u32| (8.0 * (layer.parameters * f64::from(bits) / 8.0 + layer.kv_bytes_per_token * held)).ceil();
+        layer.widths.iter().map(|w| bits(w.bits)).fold(f64::INFINITY, f64::min)
+    };
+    let mut needs: Vec<f64> = model.layers.iter().map(narrowest).collect();
+    needs.sort_by(f64::total_cmp);
+    let fit = |&bits: &u64| {
+        let sums = needs.iter().scan(0.0, |sum, need| {
+            *sum += need;
+            Some(*sum)
+        });
+        sums.take_while(|sum| *sum <= bits as f64).count()
+    };
+    let most = (model.layers.len() / 2).max(1);
+    usable.iter().map(|bits| fit(bits).clamp(1, most) as f64).collect()
 }
 
 /// Bits of each server's memory that some layers can fill: what is beyond a multiple of all needs is not there.

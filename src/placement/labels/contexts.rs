@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::runs::{Alive, Open, Runs, onward};
 use super::{CLOSABLE, Front, Label, Search};
+use crate::placement::delay::Communication;
 use crate::placement::prices::Reduced;
 use crate::placement::tables::{MEMORY, Tables};
 use crate::search::Clock;
@@ -22,7 +23,7 @@ const FEW_SERVERS: usize = 10;
 const PARTS: usize = 16;
 /// Crossings between layers from which on there are no contexts: what is alive of them would be too large.
 const CROSSINGS: usize = 5_000_000;
-/// Contexts that are made between looks at the clock.
+/// Labels or contexts between looks at the clock.
 const AT_ONCE: usize = 512;
 
 /// All contexts so far, by what they say.
@@ -39,8 +40,18 @@ pub(super) struct Contexts {
     limit: f64,
 }
 
-/// The server that a run is on, the servers to come back to, and cells of each server; [`NOTHING`] if it is closed.
-type Key = (u32, u64, Vec<u16>);
+#[derive(PartialEq, Eq, Hash, Clone)]
+struct Key {
+    /// The server that a run is on.
+    own: u32,
+    /// The servers to come back to.
+    must: u64,
+    /// Cells left on each server; [`NOTHING`] if it is closed.
+    left: Vec<u16>,
+    /// Paper form: pairs of servers that were paid for.
+    paid: Vec<u32>,
+}
+
 const NOTHING: u16 = u16::MAX;
 
 #[derive(Default)]
@@ -145,6 +156,9 @@ impl Search<'_> {
         // Widths of one parent on one server have the same context, if they are to come back to the same.
         let (mut before, mut last) = ((u32::MAX, 0, 0, 0), ROOT);
         for at in 0..labels.len() {
+            if at % AT_ONCE == 0 && clock.look() {
+                return self.forget(labels);
+            }
             let label = labels[at];
             let parent = &front.labels[label.parent as usize];
             if parent.server == label.server {
@@ -187,8 +201,8 @@ impl Search<'_> {
             (before, last) = (same, id);
         }
         let r = &self.reduced;
-        for (_, (_, _, left)) in &fresh {
-            for (server, &cells) in left.iter().enumerate().filter(|(_, cells)| **cells != NOTHING) {
+        for (_, key) in &fresh {
+            for (server, &cells) in key.left.iter().enumerate().filter(|(_, cells)| **cells != NOTHING) {
                 let new = || Runs::new(t, r, server, cells.into());
                 self.contexts.runs.entry((server, cells.into())).or_insert_with(new);
             }
@@ -196,25 +210,24 @@ impl Search<'_> {
         let known = if t.servers <= FEW_SERVERS { MUSTS.0 } else { MUSTS.1 };
         let runs = &self.contexts.runs;
         let Some(alive) = &self.contexts.alive else { return };
-        let make = |(id, (own, must, left)): (u32, Key)| {
-            let own = own as usize;
-            let left =
-                || left.iter().enumerate().filter(|(_, cells)| **cells != NOTHING).map(|(i, &cells)| (i, cells.into()));
+        let make = |(id, key): (u32, Key)| {
+            let own = key.own as usize;
+            let left = || {
+                key.left.iter().enumerate().filter(|(_, cells)| **cells != NOTHING).map(|(i, &cells)| (i, cells.into()))
+            };
             let open: Vec<Open<'_>> =
                 left().map(|(server, cells)| Open { server, cells, runs: &runs[&(server, cells)] }).collect();
-            let must: Vec<usize> = (0..CLOSABLE).filter(|k| must >> k & 1 == 1).take(known).collect();
-            let (enter, tail) = onward(t, r, alive, l, &open, own, &must);
+            let must: Vec<usize> = (0..CLOSABLE).filter(|k| key.must >> k & 1 == 1).take(known).collect();
+            let factors = (t.communication == Communication::Paper).then(|| self.factors(l, &open, &key.paid));
+            let (enter, tail) = onward(t, r, (alive, factors.as_deref()), l, &open, own, &must);
             let mut spent = vec![0.0; t.servers];
             left().for_each(|(i, cells)| spent[i] = r.run(t, i, t.cells[i] - cells));
             (id, Context { from: l, spent, enter, tail, rows: t.cells[own] + 1 })
         };
         let mut made: Vec<(u32, Context)> = Vec::with_capacity(fresh.len());
         while !fresh.is_empty() {
-            // Contexts that are not made must not be met again.
             if clock.look() {
-                self.contexts = Contexts::new();
-                labels.iter_mut().for_each(|label| label.context = ROOT);
-                return;
+                return self.forget(labels);
             }
             let some = fresh.split_off(fresh.len().saturating_sub(AT_ONCE));
             if self.threads && some.len() > 1 {
@@ -226,6 +239,12 @@ impl Search<'_> {
         for (id, context) in made {
             self.contexts.all[id as usize] = context;
         }
+    }
+
+    /// Forgets all contexts, those that were not made yet among them.
+    fn forget(&mut self, labels: &mut [Label]) {
+        self.contexts = Contexts::new();
+        labels.iter_mut().for_each(|label| label.context = ROOT);
     }
 
     /// What a label that just came to its server at layer l left behind.
@@ -242,6 +261,33 @@ impl Search<'_> {
             let part = t.cells[k].div_ceil(PARTS).max(1);
             (t.cells_left(k, left).div_ceil(part) * part).min(t.cells[k]) as u16
         };
-        (label.server, label.must, (0..s).map(cells).collect())
+        let mut paid = Vec::new();
+        if t.communication == Communication::Paper && !t.model_ends(l - 1) {
+            let from = front.labels[label.parent as usize].server;
+            paid.extend(front.paid[label.parent as usize].iter().map(|paid| paid.0));
+            paid.push(from * s as u32 + label.server);
+            paid.sort_unstable();
+            paid.dedup();
+        }
+        Key { own: label.server, must: label.must, left: (0..s).map(cells).collect(), paid }
+    }
+
+    /// Paper form: what bounds may count of a crossing of each pair from layer l on in its model, in parts of what they
+    /// count at the root. Nothing where it is paid for, and more the fewer layers there is room for.
+    fn factors(&self, l: usize, open: &[Open<'_>], paid: &[u32]) -> Vec<f64> {
+        let (t, s) = (self.t, self.t.servers);
+        let mut often = vec![0; s];
+        for o in open {
+            let least = self.least_units[o.server];
+            often[o.server] = o.cells.checked_div(least).unwrap_or(usize::MAX).min(self.rest[l].0.div_ceil(2));
+        }
+        let factor = |pair: usize| {
+            let (i, j) = (pair / s, pair % s);
+            let share = 1.0 / often[i].min(often[j]).max(1) as f64;
+            f64::max(1.0, share / t.share(l, i, j))
+        };
+        let mut factors: Vec<f64> = (0..s * s).map(factor).collect();
+        paid.iter().for_each(|&pair| factors[pair as usize] = 0.0);
+        factors
     }
 }

@@ -51,10 +51,12 @@ pub(super) struct Search<'t> {
     via: Vec<Vec<f64>>,
     /// Least memory of any layer after this one.
     least_memory: Vec<f64>,
-    /// Paper form: parts of latency and bytes that bounds count from a layer on, within its model.
-    rest: Vec<(f64, f64)>,
+    /// Paper form: how many crossings there may be from a layer on, within its model, and the most bytes of one.
+    rest: Vec<(usize, f64)>,
     /// Least error of the layers after this one, within its model.
     least_quality: Vec<f64>,
+    /// Fewest cells of each server that any layer needs.
+    least_units: Vec<usize>,
     pub threads: bool,
     /// Tighter ways to the end, from the same prices.
     pub ways: Option<Ways>,
@@ -85,8 +87,9 @@ struct Label {
     quality: f64,
     /// Worth of what is left on closed servers.
     waste: f64,
-    /// The bound without the way to the end.
+    /// The bound without the way to the end, and what was taken off it because bounds of the root count it again.
     floor: f64,
+    debt: f64,
     bound: f64,
     /// Servers that no completion below the incumbent comes to, or is to come to.
     closed: u64,
@@ -129,7 +132,7 @@ struct Front {
 impl<'t> Search<'t> {
     pub fn new(t: &'t Tables, reduced: Reduced, threads: bool) -> Search<'t> {
         let mut least_memory = vec![f64::INFINITY; t.layers];
-        let mut rest = vec![(0.0, 0.0); t.layers];
+        let mut rest = vec![(0, 0.0); t.layers];
         let mut least_quality = vec![0.0; t.layers];
         let least =
             |l: usize, of: fn(&super::tables::Choice) -> f64| t.choices(l).iter().map(of).fold(f64::INFINITY, f64::min);
@@ -138,10 +141,12 @@ impl<'t> Search<'t> {
                 least_memory[l] = least_memory[l + 1].min(least(l + 1, |c| c.memory));
             }
             if !t.model_ends(l) {
-                rest[l] = (rest[l + 1].0 + t.share[l] * t.crossings[l], rest[l + 1].1 + t.share[l] * t.bytes[l]);
+                rest[l] = (rest[l + 1].0 + 1, f64::max(rest[l + 1].1, t.bytes[l]));
                 least_quality[l] = least_quality[l + 1] + least(l + 1, |c| c.quality);
             }
         }
+        let units = |i: usize| t.units.iter().skip(i).step_by(t.servers).copied().min();
+        let least_units = (0..t.servers).map(|i| units(i).map_or(0, usize::from)).collect();
         let mut search = Search {
             t,
             reduced,
@@ -149,6 +154,7 @@ impl<'t> Search<'t> {
             least_memory,
             rest,
             least_quality,
+            least_units,
             threads,
             ways: None,
             contexts: Contexts::new(),
@@ -282,7 +288,7 @@ impl<'t> Search<'t> {
             let bit = if j < CLOSABLE { 1 << j } else { 0 };
             let (done, must) = parent.map_or((0, 0), |p| (p.done, p.must & !bit));
             let mut base = (0.0, 0.0);
-            let mut debt = 0.0;
+            let (mut debt, mut newly) = (0.0, 0.0);
             if let Some(p) = parent {
                 base = (p.reduced, p.cost);
                 let i = p.server as usize;
@@ -303,17 +309,16 @@ impl<'t> Search<'t> {
                 if let (Communication::Paper, false, Some((front, at))) = (t.communication, new_model, from) {
                     let pair = (i * s + j) as u32;
                     let mut fresh = j != i;
-                    let rest = self.rest[l];
-                    let owed = |pair: u32| rest.0 * t.latency[pair as usize] + rest.1 * t.per_byte[pair as usize];
                     for &(paid, charge) in front.paid[at].iter() {
                         if paid == pair {
                             fresh = false;
                             crossing = (crossing - charge).max(0.0);
                         }
-                        debt += owed(paid);
+                        debt += self.counted(l, paid);
                     }
                     if fresh {
-                        debt += owed(pair);
+                        debt += self.counted(l, pair);
+                        newly = self.crossing(l, pair);
                     }
                 }
                 base = (base.0 + crossing, base.1 + crossing);
@@ -340,10 +345,12 @@ impl<'t> Search<'t> {
             // A context is of the server that it was entered on.
             let context = parent.map_or(ROOT, |p| p.context);
             let begun = if stays { f64::NEG_INFINITY } else { self.contexts.enter(t, r, context, l, j) };
+            let counted_again = if context == ROOT { debt } else { newly };
             let context = if stays { context } else { ROOT };
             let (capacity, own) = (&t.capacity[j * kinds..(j + 1) * kinds], &used[j * kinds..(j + 1) * kinds]);
             for Plan { closed, done, must, waste } in plans.into_iter().flatten() {
-                let begun = base.0 - worth - debt + waste + begun;
+                // The context of the parent does not know what was paid for just now.
+                let begun = base.0 - worth - counted_again + waste + begun;
                 if begun >= limit || (must != 0 && l + 1 == t.layers) {
                     continue;
                 }
@@ -356,7 +363,8 @@ impl<'t> Search<'t> {
                     let cells = t.cells_left(j, free);
                     let reduced = base.0 + node;
                     let floor = reduced - worth - debt + waste;
-                    let way = self.contexts.tail(t, r, context, l, j, cells);
+                    let mut way = self.contexts.tail(t, r, context, l, j, cells);
+                    way += if context == ROOT { 0.0 } else { debt };
                     let at = (l * s + j) * t.stride + cells;
                     let bound = self.owed(must, floor, at).max(floor + way).max(begun);
                     if bound >= limit {
@@ -371,6 +379,7 @@ impl<'t> Search<'t> {
                     out.push(Label {
                         reduced,
                         floor,
+                        debt,
                         cost: base.1 + seconds,
                         quality: quality + c.quality,
                         waste,
@@ -387,6 +396,19 @@ impl<'t> Search<'t> {
                 }
             }
         }
+    }
+
+    /// What bounds count of a pair's crossings from layer l on, at most: it can be crossed after every second layer.
+    fn counted(&self, l: usize, pair: u32) -> f64 {
+        let (t, crossings) = (self.t, self.rest[l].0);
+        let share = t.share(l, pair as usize / t.servers, pair as usize % t.servers);
+        (crossings.div_ceil(2) as f64 * share).min(1.0) * self.crossing(l, pair)
+    }
+
+    /// The most that a crossing of a pair costs from layer l on.
+    fn crossing(&self, l: usize, pair: u32) -> f64 {
+        let pair = pair as usize;
+        self.t.crossings[l] * self.t.latency[pair] + self.rest[l].1 * self.t.per_byte[pair]
     }
 
     /// What a label costs at least that is to come back to servers: `at` is its place in a table of ways.
@@ -407,6 +429,7 @@ impl<'t> Search<'t> {
             let cells = t.cells_left(j, left);
             let cell = (l * t.servers + j) * t.stride + cells;
             let mut tail = self.contexts.tail(t, &self.reduced, label.context, l, j, cells);
+            tail += if label.context == ROOT { 0.0 } else { label.debt };
             if let Some(ways) = &self.ways {
                 let left_on = |k: usize| {
                     let left = t.capacity[k * t.kinds + MEMORY] - used[k * t.kinds + MEMORY];

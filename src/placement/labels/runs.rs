@@ -106,13 +106,14 @@ pub(super) struct Open<'r> {
     pub runs: &'r Runs,
 }
 
-/// The cheapest ways to the end from layer `from` on that only begin runs on servers of `open`, and begin one on every
+/// The cheapest ways to the end from layer `from` on, where crossings in its model cost `factors` (server × server) times
+/// what they do at the root, that only begin runs on servers of `open`, and begin one on every
 /// server of `must`: for each layer, those that begin a run there on each server (layer × server); and those after it on
 /// server `own` with so many cells left (layer × cells).
 pub(super) fn onward(
     t: &Tables,
     r: &Reduced,
-    alive: &Alive,
+    (alive, factors): (&Alive, Option<&[f64]>),
     from: usize,
     open: &[Open<'_>],
     own: usize,
@@ -130,8 +131,13 @@ pub(super) fn onward(
             now.fill(if set == 0 && l + 1 == t.layers { 0.0 } else { f64::INFINITY });
             for o in open.iter().filter(|_| l + 1 < t.layers) {
                 let enter = at[row + s + o.server];
-                for &(i, cost) in &alive.into[(l + 1) * s + o.server] {
-                    let now = &mut now[i as usize];
+                for &(i, mut cost) in &alive.into[(l + 1) * s + o.server] {
+                    let i = i as usize;
+                    if let Some(factors) = factors.filter(|_| t.model[l] == t.model[from]) {
+                        let sending = r.sending(t, l, i);
+                        cost = sending + factors[i * s + o.server] * (cost - sending);
+                    }
+                    let now = &mut now[i];
                     *now = if cost + enter < *now { cost + enter } else { *now };
                 }
             }
