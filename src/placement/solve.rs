@@ -116,7 +116,7 @@ const NARROW: u64 = 2;
 /// with few servers passes are fast and orders too; with many, narrow passes find little.
 const FEW_SERVERS: usize = 10;
 const ORDERS_OF_FEW: (u64, usize) = (3, 256);
-const ORDERS_OF_MANY: (u64, usize) = (2, 128);
+const ORDERS_OF_MANY: (u64, usize) = (2, 512);
 /// The widest pass in the chain form before the paper's.
 const CHAIN_FIRST: usize = 8192;
 /// The widths from which on tighter ways to the end are worth their time: with the numbers of their table, and the steps
@@ -223,14 +223,16 @@ pub(super) fn search(
     let mut search = Search::new(t, root, threads);
     let mut width = FIRST;
     // Paths that never come back to a server are few, and their best is often the best of all.
-    let one_model = t.budget.len() == 1;
-    let mut simple =
-        one_model && t.communication == Communication::Chain && t.fixed.is_none() && t.servers <= FEW_SERVERS;
+    let chain = t.communication == Communication::Chain && t.fixed.is_none();
+    let mut simple = chain && t.budget.len() == 1 && t.servers <= FEW_SERVERS;
+    // Orders of servers give no more than that, or next to nothing more.
+    let mut orders = chain;
     let mut all = 0;
     loop {
         if simple && width > FIRST {
             let pass = found.pass(&mut search, width, false, clock);
             simple = pass.open.is_finite();
+            orders = simple;
         }
         let pass = found.pass(&mut search, width, true, clock);
         all += 1;
@@ -246,10 +248,7 @@ pub(super) fn search(
             break;
         }
         let (after, shaken) = if t.servers <= FEW_SERVERS { ORDERS_OF_FEW } else { ORDERS_OF_MANY };
-        if let Some(again) = u64::checked_sub(all, after)
-            && t.fixed.is_none()
-            && t.communication == Communication::Chain
-        {
+        if let Some(again) = u64::checked_sub(all, after).filter(|_| orders) {
             let shaken = shaken << (2 * again);
             let start = found.best.as_ref().map_or_else(
                 || search.reduced.path.iter().map(|x| x.0 as usize).collect(),

@@ -14,17 +14,21 @@ use crate::search::Clock;
 
 /// The context of labels that have none: the ways of the root.
 pub(super) const ROOT: u32 = 0;
-/// Bytes of all contexts. Labels that find no room have none.
+/// Bytes of all contexts: what they are made from may take as much again. Labels that find no room have none, until those
+/// of the next layer find what has become free.
 const ROOM: usize = 256 << 20;
 /// Servers to come back to that a context knows: with few servers, and with many, where each costs more and says less.
 const MUSTS: (usize, usize) = (3, 2);
 const FEW_SERVERS: usize = 10;
 /// Parts of a memory that are told apart.
 const PARTS: usize = 16;
-/// Crossings between layers from which on there are no contexts: what is alive of them would be too large.
+/// Crossings between layers, and runs on whole servers, from which on there are no contexts: what is known of them would
+/// be too large, and take too long.
 const CROSSINGS: usize = 5_000_000;
-/// Labels or contexts between looks at the clock.
-const AT_ONCE: usize = 512;
+const RUNS: usize = 1_000_000;
+/// Labels, and contexts, between looks at the clock.
+const LABELS: usize = 512;
+const MADE: usize = 64;
 
 /// All contexts so far, by what they say.
 pub(super) struct Contexts {
@@ -80,9 +84,12 @@ impl Contexts {
         }
     }
 
-    /// From now on only ways that may be below a limit are looked at.
-    pub fn below(&mut self, t: &Tables, r: &Reduced, limit: f64) {
-        if t.layers.saturating_mul(t.servers * t.servers) > CROSSINGS {
+    /// From now on only ways that may be below a limit are looked at. There are no contexts if that is too much, or the time
+    /// is over.
+    pub fn below(&mut self, t: &Tables, r: &Reduced, least_units: &[usize], limit: f64, clock: &mut Clock) {
+        let longest = |(cells, least): (&usize, &usize)| cells.checked_div(*least).unwrap_or(t.layers).min(t.layers);
+        let runs = t.cells.iter().zip(least_units).map(longest).sum::<usize>().saturating_mul(t.layers);
+        if t.layers.saturating_mul(t.servers * t.servers) > CROSSINGS || runs > RUNS {
             return;
         }
         if limit > self.limit {
@@ -90,6 +97,9 @@ impl Contexts {
         }
         self.limit = limit;
         for (i, &cells) in t.cells.iter().enumerate() {
+            if clock.look() {
+                return;
+            }
             self.runs.entry((i, cells)).or_insert_with(|| Runs::new(t, r, i, cells));
         }
         let runs: Vec<&Runs> = t.cells.iter().enumerate().map(|(i, &cells)| &self.runs[&(i, cells)]).collect();
@@ -120,8 +130,11 @@ impl Contexts {
         self.known.len()
     }
 
-    /// Forgets all that no label has.
-    fn clear(&mut self, labels: &[Label]) {
+    /// Forgets all that no label has, if there is little room left.
+    pub fn make_room(&mut self, labels: &[Label]) {
+        if 8 * self.numbers <= ROOM / 2 {
+            return;
+        }
         let live: HashSet<u32> = labels.iter().map(|label| label.context).collect();
         self.known.retain(|_, id| live.contains(id));
         self.free.clear();
@@ -144,42 +157,37 @@ impl Context {
 }
 
 impl Search<'_> {
-    /// Gives labels that came to a server at layer l the context of what they left, unless the time is over.
-    pub(super) fn enter_contexts(&mut self, front: &Front, labels: &mut [Label], l: usize, clock: &mut Clock) {
+    /// Gives labels that came to a server at layer l the context of what they left. False if the time is over: then there
+    /// are no contexts any more.
+    pub(super) fn enter_contexts(&mut self, front: &Front, labels: &mut [Label], l: usize, clock: &mut Clock) -> bool {
         let t = self.t;
         if l == 0 || l + 1 == t.layers || self.contexts.alive.is_none() {
-            return;
+            return true;
         }
         let numbers = |own: usize| t.servers + (t.layers - l) * (t.servers + t.cells[own] + 1);
         let mut fresh: Vec<(u32, Key)> = Vec::new();
-        let mut cleared = false;
         // Widths of one parent on one server have the same context, if they are to come back to the same.
         let (mut before, mut last) = ((u32::MAX, 0, 0, 0), ROOT);
-        for at in 0..labels.len() {
-            if at % AT_ONCE == 0 && clock.look() {
-                return self.forget(labels);
+        for (at, label) in labels.iter_mut().enumerate() {
+            if at % LABELS == 0 && clock.look() {
+                self.contexts = Contexts::new();
+                return false;
             }
-            let label = labels[at];
             let parent = &front.labels[label.parent as usize];
             if parent.server == label.server {
                 continue;
             }
             let same = (label.parent, label.server, label.done, label.must);
             if before == same {
-                labels[at].context = last;
+                label.context = last;
                 continue;
             }
-            let key = self.key(front, &label, l);
+            let key = self.key(front, label, l);
             let known = self.contexts.known.get(&key).copied();
             let id = match known {
                 Some(id) if self.contexts.all[id as usize].from <= l => id,
                 _ => {
                     let more = numbers(label.server as usize);
-                    if 8 * (self.contexts.numbers + more) > ROOM && !cleared && fresh.is_empty() {
-                        self.contexts.clear(labels);
-                        cleared = true;
-                    }
-                    let known = self.contexts.known.get(&key).copied();
                     if 8 * (self.contexts.numbers + more) > ROOM {
                         ROOT
                     } else {
@@ -197,7 +205,7 @@ impl Search<'_> {
                     }
                 }
             };
-            labels[at].context = id;
+            label.context = id;
             (before, last) = (same, id);
         }
         let r = &self.reduced;
@@ -206,10 +214,14 @@ impl Search<'_> {
                 let new = || Runs::new(t, r, server, cells.into());
                 self.contexts.runs.entry((server, cells.into())).or_insert_with(new);
             }
+            if clock.look() {
+                self.contexts = Contexts::new();
+                return false;
+            }
         }
         let known = if t.servers <= FEW_SERVERS { MUSTS.0 } else { MUSTS.1 };
         let runs = &self.contexts.runs;
-        let Some(alive) = &self.contexts.alive else { return };
+        let Some(alive) = &self.contexts.alive else { return true };
         let make = |(id, key): (u32, Key)| {
             let own = key.own as usize;
             let left = || {
@@ -227,9 +239,10 @@ impl Search<'_> {
         let mut made: Vec<(u32, Context)> = Vec::with_capacity(fresh.len());
         while !fresh.is_empty() {
             if clock.look() {
-                return self.forget(labels);
+                self.contexts = Contexts::new();
+                return false;
             }
-            let some = fresh.split_off(fresh.len().saturating_sub(AT_ONCE));
+            let some = fresh.split_off(fresh.len().saturating_sub(MADE));
             if self.threads && some.len() > 1 {
                 made.par_extend(some.into_par_iter().map(make));
             } else {
@@ -239,12 +252,7 @@ impl Search<'_> {
         for (id, context) in made {
             self.contexts.all[id as usize] = context;
         }
-    }
-
-    /// Forgets all contexts, those that were not made yet among them.
-    fn forget(&mut self, labels: &mut [Label]) {
-        self.contexts = Contexts::new();
-        labels.iter_mut().for_each(|label| label.context = ROOT);
+        true
     }
 
     /// What a label that just came to its server at layer l left behind.

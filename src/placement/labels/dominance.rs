@@ -42,7 +42,7 @@ impl Search<'_> {
         step: f64,
         mut clock: Clock,
     ) -> Vec<Label> {
-        /// Comparisons for one label where they are made one by one: dominance is worth only so much.
+        /// Comparisons of one label with those of a group where they are made one by one: dominance is worth only so much.
         const LOOKED_AT: usize = 4096;
         let t = self.t;
         let (s, kinds) = (t.servers, t.kinds);

@@ -40,6 +40,8 @@ const LOST: f64 = 1e-10;
 const CHUNK: usize = 256;
 /// The widest pass without contexts, which take more time than a few labels do.
 const NARROW: usize = 128;
+/// How many times as many labels are compared as are kept.
+const MORE: usize = 3;
 /// Servers that can be closed: bits of a word.
 const CLOSABLE: usize = 64;
 
@@ -189,7 +191,7 @@ impl<'t> Search<'t> {
     }
 
     /// One pass with at most `width` labels a layer, looking for less than `incumbent`: among all paths, or only those
-    /// that never come back to a server. What the latter drops for want of room says nothing of the others.
+    /// that never come back to one of the first servers, which can be closed. What the latter drops for want of room says nothing of the others.
     pub fn pass(&mut self, incumbent: f64, width: usize, returns: bool, clock: &mut Clock) -> Found {
         let t = self.t;
         self.returns = returns;
@@ -199,7 +201,7 @@ impl<'t> Search<'t> {
         let step = LOST * scale / t.layers as f64;
         let contexts = width > self.narrow;
         if contexts {
-            self.contexts.below(t, &self.reduced, limit);
+            self.contexts.below(t, &self.reduced, &self.least_units, limit, clock);
         }
         let mut history: Vec<Vec<(u32, u32, u32)>> = Vec::with_capacity(t.layers);
         let mut front = Front::default();
@@ -211,13 +213,11 @@ impl<'t> Search<'t> {
             if clock.look() {
                 return Found { labels: found.labels, ..late(found.open) };
             }
-            let mut next = self.extend(&front, l, limit);
-            if contexts {
-                self.enter_contexts(&front, &mut next, l, clock);
-            }
-            let mut next = self.refine(&front, next, l, limit);
+            let next = self.extend(&front, l, limit);
+            let (mut next, dropped) = self.refine_least(&front, next, l, limit, width, clock);
+            found.open = found.open.min(dropped);
             // Far more than will be kept: the rest need not be compared.
-            cut(&mut next, width.saturating_mul(8), &mut found.open);
+            cut(&mut next, width.saturating_mul(MORE), &mut found.open);
             let mut kept = self.undominated(&front, next, l, step, clock);
             // Some were not looked at.
             if clock.look() {
@@ -415,6 +415,48 @@ impl<'t> Search<'t> {
     fn owed(&self, must: u64, floor: f64, at: usize) -> f64 {
         let servers = (0..self.via.len()).filter(|k| must >> k & 1 == 1);
         servers.map(|k| floor + self.via[k][at]).fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// Those labels whose bounds are the least when all is known, more of them than will be kept, and the least bound of the
+    /// rest. They are dropped before their contexts are made: what is known of them is above what is known of the others.
+    /// Nothing if the time is over.
+    fn refine_least(
+        &mut self,
+        front: &Front,
+        mut labels: Vec<Label>,
+        l: usize,
+        limit: f64,
+        width: usize,
+        clock: &mut Clock,
+    ) -> (Vec<Label>, f64) {
+        if width <= self.narrow {
+            return (self.refine(front, labels, l, limit), f64::INFINITY);
+        }
+        self.contexts.make_room(&labels);
+        let enough = width.saturating_mul(MORE);
+        let many = labels.len() > enough;
+        if many {
+            labels.sort_by(|a, b| a.bound.total_cmp(&b.bound));
+        }
+        let mut refined: Vec<Label> = Vec::new();
+        while !labels.is_empty() {
+            let mut some = labels.split_off(enough.min(labels.len()));
+            std::mem::swap(&mut some, &mut labels);
+            if many {
+                // Again in the order of their parents: what those of one left is looked at once.
+                some.sort_by_key(|label| (label.parent, label.server, label.must, label.choice));
+            }
+            if !self.enter_contexts(front, &mut some, l, clock) {
+                return (Vec::new(), f64::INFINITY);
+            }
+            refined.extend(self.refine(front, some, l, limit));
+            if let Some(next) = labels.first()
+                && refined.iter().filter(|label| label.bound <= next.bound).count() >= enough
+            {
+                return (refined, next.bound);
+            }
+        }
+        (refined, f64::INFINITY)
     }
 
     /// Labels whose bound in their context is below the limit, with closed servers.
