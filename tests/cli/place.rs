@@ -221,6 +221,11 @@ fn requests_held_that_do_not_fit_are_named() {
             && together.contains("the memory of the servers ("),
         "{together}"
     );
+    // Where it shows in the weight errors.
+    let edge = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/placement/edge.toml");
+    let refused = folder.refused(&["place", "--problem", edge, "--held-requests", "23"]);
+    assert!(refused.contains("quality.budget: within the memory of the servers with the KV caches of 23"), "{refused}");
+    assert!(refused.ends_with("; give a larger budget, more memory, or hold fewer requests"), "{refused}");
     // What sums of caches cannot hold.
     folder.write("p.toml", PROBLEM.replacen("= 4096", "= 4096_000_000", 1));
     let most = place("1000000");
@@ -388,7 +393,8 @@ fn what_can_be_no_node_is_refused_before_anything_is_written() {
     let rest = SCENARIO.split("[quantization]").nth(1).unwrap();
     folder.write("two.toml", format!("{two}[quantization]{rest}"));
     let cache = PROBLEM.replacen("2048\nw", "2048\nkv_bytes_per_token = 4096\nw", 1).replacen("budget = 0.1", curve, 1);
-    folder.write("cache.toml", cache);
+    folder.write("cache.toml", &cache);
+    folder.write("long.toml", cache.replace("\"4\" = 0.03", "\"4\" = 0.030123456789"));
     let quality = line_of(PROBLEM, "[quality]");
     for (args, start) in [
         (
@@ -410,6 +416,14 @@ fn what_can_be_no_node_is_refused_before_anything_is_written() {
             &["--problem=cache.toml", "--emit-scenario=n", "--scenario=two.toml"],
             format!(
                 "cache.toml, line {}, quality.perplexity: the weight error of 0.06 is above the last one",
+                quality + 2
+            ),
+        ),
+        (
+            &["--problem=long.toml", "--emit-scenario=n", "--scenario=two.toml"],
+            format!(
+                "long.toml, line {}, quality.perplexity: the weight error of 0.060247 is above the last one of the curve, \
+                 0.05; add",
                 quality + 2
             ),
         ),
