@@ -99,6 +99,10 @@ pub fn parse_claim(text: &str, name: &str, problem: &Problem) -> Result<std::res
     if !problem_file.value.is_null() {
         problem_file.text()?;
     }
+    optional_text(&file, "layers_file")?;
+    if let Some(failure) = other_models(&file, problem)? {
+        return Ok(Err(failure));
+    }
     let held_requests = held_requests(&file, problem)?;
     let (delay_s, bound_s) = (file.key("delay_s")?.number()?, file.key("bound_s")?.number()?);
     let certificate = certificate(&file.key("certificate")?)?;
@@ -139,6 +143,46 @@ pub fn parse_claim(text: &str, name: &str, problem: &Problem) -> Result<std::res
 pub fn problem_file(text: &str) -> Option<String> {
     let document: Value = serde_json::from_str(text).ok()?;
     Some(document.get("problem")?.as_str()?.to_string())
+}
+
+/// The same of the file of its layers, if they have one of their own.
+pub fn layers_file(text: &str) -> Option<String> {
+    let document: Value = serde_json::from_str(text).ok()?;
+    Some(document.get("layers_file")?.as_str()?.to_string())
+}
+
+fn optional_text(file: &At<'_>, key: &str) -> Result<()> {
+    file.get(key).map_or(Ok(()), |at| at.text().map(drop))
+}
+
+/// What tells the models of the result from those of the problem. Of one model a result has no list of them.
+fn other_models(file: &At<'_>, problem: &Problem) -> Result<Option<Failure>> {
+    let fail = |detail: String| Ok(Some(Failure { check: "models", detail }));
+    let (here, alone) = (problem.models.len(), file.get("held_requests").is_some());
+    let other =
+        |models| fail(format!("the result is of a problem with {}, and this one has {here}", count(models, "model")));
+    let Some(models) = file.get("models") else {
+        return if here > 1 && alone { other(1) } else { Ok(None) };
+    };
+    if here == 1 && alone {
+        // A key too many.
+        return Ok(None);
+    }
+    let models = models.items()?;
+    if models.len() != here {
+        return other(models.len());
+    }
+    for (at, (claimed, model)) in models.iter().zip(&problem.models).enumerate() {
+        let name = claimed.key("name")?.text()?;
+        if here > 1 && name != model.name {
+            let (there, here) = (quote(name.as_bytes()), quote(model.name.as_bytes()));
+            return fail(format!(
+                "the result is of a problem whose model {} is {there}, and here it is {here}",
+                at + 1
+            ));
+        }
+    }
+    Ok(None)
 }
 
 /// Of each model. Models that are not there show later.
