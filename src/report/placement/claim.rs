@@ -82,7 +82,7 @@ impl fmt::Display for Mismatch {
 }
 
 /// Reads what [`to_json`](super::json::to_json) wrote for this problem; `name` is for messages. The inner error is a
-/// placement of layers, servers or with a use that the problem does not have.
+/// placement of models, layers, servers or with a use that the problem does not have.
 ///
 /// # Errors
 /// A file that is no placement, with the line or the key.
@@ -252,10 +252,10 @@ fn seats(
         return Err(fail(format!("{} placed, and the problem has {}", count(layers.len(), "layer"), problem.len())));
     }
     let mut seats = Vec::with_capacity(layers.len());
-    for ((_, layer), &(placed, server, bits)) in problem.layers().zip(layers) {
+    for ((model, layer), &(placed, server, bits)) in problem.layers().zip(layers) {
         if layer.name != placed {
             let (here, there) = (quote(placed.as_bytes()), quote(layer.name.as_bytes()));
-            return Err(fail(format!("{here} is placed where the problem has {there}")));
+            return Err(fail(format!("{here} is placed where the problem has {there}{}", problem.of(model))));
         }
         let server = servers
             .get(server)
