@@ -141,14 +141,14 @@ fn uniform(problem: &Problem, communication: Communication, bits: u32, limits: &
     let mut one = problem.clone();
     for layer in one.models.iter_mut().flat_map(|m| &mut m.layers) {
         layer.widths.retain(|w| w.bits == bits);
-        if layer.widths.is_empty() {
-            return Err(format!("{} has no {} on offer", layer.name, self::bits(bits)));
-        }
+    }
+    if let Some((model, layer)) = one.layers().find(|(_, layer)| layer.widths.is_empty()) {
+        return Err(format!("{} has no {} on offer", problem.called(model, layer), self::bits(bits)));
     }
     for model in &one.models {
         let error: f64 = model.layers.iter().flat_map(|l| &l.widths).map(|w| w.error).sum();
         if error > model.budget * (1.0 + delay::TOLERANCE) {
-            return Err(format!("weight error {error:.4} above the budget {:.4}", model.budget));
+            return Err(format!("weight error{} {error:.4} above the budget {:.4}", problem.of(model), model.budget));
         }
     }
     let t = Tables::new(&one, communication);

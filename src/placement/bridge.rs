@@ -191,8 +191,11 @@ fn curve<'p>(problem: &Problem, model: &'p Model) -> Result<&'p super::Curve> {
 fn perplexity(problem: &Problem, model: &Model, weight_error: f64) -> Result<f64> {
     let curve = curve(problem, model)?;
     curve.at(weight_error).ok_or_else(|| {
-        let what =
-            format!("the weight error of {weight_error} is above the last one of the curve, {}", curve.last_error());
+        let last = curve.last_error();
+        // Rounded, unless that hides by how little it is above.
+        let rounded = format!("{weight_error:.6}").parse().ok().filter(|rounded| *rounded > last);
+        let shown = rounded.unwrap_or(weight_error);
+        let what = format!("the weight error of {shown} is above the last one of the curve, {last}");
         let place = Place::file("problem").field(problem.field(0, "quality.perplexity"));
         place.error(what, "add a point, or give a smaller budget")
     })

@@ -222,14 +222,16 @@ impl Violation {
 
     /// In words, with names.
     pub fn describe(&self, problem: &Problem) -> String {
-        let layer = |l: usize| problem.layers().nth(l).map_or_else(|| format!("layer {l}"), |(_, x)| x.name.clone());
+        let layer =
+            |l: usize| problem.layers().nth(l).map_or_else(|| format!("layer {l}"), |(m, x)| problem.called(m, x));
         match self {
             Violation::Seat { layer: l } => format!("no server and width on offer for {}", layer(*l)),
             Violation::Link { layer: l, from, to } => {
                 format!("no link from {} to {}, after {}", server(problem, *from), server(problem, *to), layer(*l))
             }
-            Violation::Limit { what: "quality", used, limit, .. } => {
-                format!("weight error {used:.6} above the budget {limit:.6}")
+            Violation::Limit { what: "quality", at, used, limit } => {
+                let of = problem.models.get(*at).map_or_else(String::new, |model| problem.of(model));
+                format!("weight error{of} {used:.6} above the budget {limit:.6}")
             }
             Violation::Limit { what, at, used, limit } => {
                 let unit = if *what == "busy" { "s" } else { "bytes" };

@@ -88,7 +88,7 @@ fn each_layer(problem: &Problem) -> Option<Error> {
                 let bits = layer.widths.first().map_or(0, |w| w.bits);
                 let what = format!(
                     "{} fits nowhere: at {bits} bits{} it needs {}, and the largest server has {}; short by {}",
-                    layer.name,
+                    problem.called(model, layer),
                     caches(std::slice::from_ref(model)),
                     bytes(least),
                     bytes(largest),
@@ -102,7 +102,7 @@ fn each_layer(problem: &Problem) -> Option<Error> {
             if !within(least_of(layer), model.budget) {
                 let what = format!(
                     "{} alone has a weight error of at least {}, above the budget of {}",
-                    layer.name,
+                    problem.called(model, layer),
                     least_of(layer),
                     model.budget
                 );
@@ -121,7 +121,8 @@ fn each_layer(problem: &Problem) -> Option<Error> {
             if !some {
                 let what = format!(
                     "{} fits nowhere: no server has memory and time for it at a width within the quality budget of {}",
-                    layer.name, model.budget
+                    problem.called(model, layer),
+                    model.budget
                 );
                 let remedy = "give more memory, a longer max_busy_s, a larger budget, or other widths";
                 return error(field("weight_error"), what, remedy);
@@ -137,7 +138,8 @@ fn sums(problem: &Problem) -> Option<Error> {
         let least: f64 = model.layers.iter().map(least_of).sum();
         if !within(least, model.budget) {
             let what = format!(
-                "the weight errors are at least {least}, above the budget of {}; short by {}",
+                "the weight errors{} are at least {least}, above the budget of {}; short by {}",
+                problem.of(model),
                 model.budget,
                 least - model.budget
             );
@@ -179,7 +181,7 @@ fn chain(problem: &Problem) -> Option<Error> {
             if next.iter().all(|r| !r) {
                 let what = format!(
                     "{} fits only on servers that no link leads to from where {} can be",
-                    layer.name,
+                    problem.called(model, layer),
                     model.layers[l - 1].name
                 );
                 let field = problem.field(m, &format!("layer.{l}.name"));
@@ -193,7 +195,7 @@ fn chain(problem: &Problem) -> Option<Error> {
 
 /// The least weight error that memories allow, whatever the links.
 fn least_error(problem: &Problem, clock: &mut Clock) -> Option<Error> {
-    for m in 0..problem.models.len() {
+    let mut search_for = |problem: &Problem, m: usize| {
         // The error takes the place of the time; of the other models only what they hold matters.
         let mut t = Tables::new(&relaxed(problem, Without::CAPACITIES), Communication::Chain);
         t.slowness.fill(1.0);
@@ -206,18 +208,28 @@ fn least_error(problem: &Problem, clock: &mut Clock) -> Option<Error> {
                 (c.work, c.quality) = (c.quality * of, 0.0);
             }
         }
-        let found = search(&t, WIDEST, None, clock, false);
-        let budget = problem.models[m].budget;
+        search(&t, WIDEST, None, clock, false)
+    };
+    for (m, model) in problem.models.iter().enumerate() {
+        let found = search_for(problem, m);
+        let budget = model.budget;
         // What was searched for is the error: its bound is one of errors.
         let least = found.bound;
         if least.is_finite() && least > budget * (1.0 + 1e-6) {
             let what = format!(
-                "within the memory of the servers{} the weight errors are at least {least:.6}, above the budget of \
+                "within the memory of the servers{} the weight errors{} are at least {least:.6}, above the budget of \
                  {budget}; short by {:.6}",
                 caches(&problem.models),
+                problem.of(model),
                 least - budget
             );
-            return error(problem.field(m, "quality.budget"), what, "give a larger budget, or more memory");
+            let alone = held_at_most(problem, 1);
+            let held = alone != *problem && search_for(&alone, m).best.is_some_and(|(error, _)| within(error, budget));
+            let remedy = match held {
+                true => "give a larger budget, more memory, or hold fewer requests",
+                false => "give a larger budget, or more memory",
+            };
+            return error(problem.field(m, "quality.budget"), what, remedy);
         }
     }
     None

@@ -153,6 +153,16 @@ impl Problem {
         self.time_factors.get(bits as usize).copied().unwrap_or(1.0)
     }
 
+    /// A layer in a message; of several models with its own.
+    pub(crate) fn called(&self, model: &Model, layer: &Layer) -> String {
+        format!("{}{}", layer.name, self.of(model))
+    }
+
+    /// " of chat" where there are several models.
+    pub(crate) fn of(&self, model: &Model) -> String {
+        if self.models.len() > 1 { format!(" of {}", model.name) } else { String::new() }
+    }
+
     /// A range for a number of the file, which may stand in `[[model]]` or at the top.
     pub(super) fn field(&self, model: usize, key: &str) -> String {
         match (self.models.len(), self.models.first()) {

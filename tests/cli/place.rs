@@ -221,6 +221,11 @@ fn requests_held_that_do_not_fit_are_named() {
             && together.contains("the memory of the servers ("),
         "{together}"
     );
+    // Where it shows in the weight errors.
+    let edge = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/placement/edge.toml");
+    let refused = folder.refused(&["place", "--problem", edge, "--held-requests", "23"]);
+    assert!(refused.contains("quality.budget: within the memory of the servers with the KV caches of 23"), "{refused}");
+    assert!(refused.ends_with("; give a larger budget, more memory, or hold fewer requests"), "{refused}");
     // What sums of caches cannot hold.
     folder.write("p.toml", PROBLEM.replacen("= 4096", "= 4096_000_000", 1));
     let most = place("1000000");
@@ -327,9 +332,58 @@ fn a_placement_is_verified_for_what_it_was_made_for() {
     folder.write("r.json", &out);
     let value: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&value["models"][1]["held_requests"], value.get("held_requests")), (&2.into(), None));
-    assert!(folder.ok_text(&["place", "--problem=two.toml", "--verify=r.json"]).contains("memory for 2 requests"));
+    assert!(
+        folder
+            .ok_text(&["place", "--problem=two.toml", "--verify=r.json"])
+            .contains("memory for 2 requests of each model")
+    );
     let refused = folder.refused(&["place", "--problem=two.toml", "--verify=r.json", "--held-requests=3"]);
-    assert!(refused.starts_with("r.json, held_requests: 2 requests are held"), "{refused}");
+    assert!(refused.starts_with("r.json, models.0.held_requests: 2 requests are held"), "{refused}");
+    folder.write("two.toml", TWO_MODELS.replacen("budget = 0.1", "held_requests = 2\nbudget = 0.1", 1));
+    folder.ok(&["place", "--problem=two.toml", "--format=json", "--output=r.json"]);
+    let verify = ["place", "--problem=two.toml", "--verify=r.json"];
+    let verified = folder.ok_text(&verify);
+    assert!(verified.contains("; memory for 2 requests of chat and 1 of code; no"), "{verified}");
+    let refused = folder.refused(&[&verify[..], &["--held-requests=2"]].concat());
+    assert!(refused.starts_with("r.json, models.1.held_requests: 1 request is held, and"), "{refused}");
+}
+
+/// A result of a problem with other models is one that does not hold.
+#[test]
+fn a_result_of_other_models_does_not_verify() {
+    let folder = folder();
+    folder.write("two.toml", TWO_MODELS);
+    folder.write("other.toml", TWO_MODELS.replacen("\"code\"", "\"talk\"", 1));
+    folder.ok(&["place", "--problem=p.toml", "--format=json", "--output=one.json"]);
+    folder.ok(&["place", "--problem=two.toml", "--format=json", "--output=two.json"]);
+    for (problem, result, why) in [
+        ("p.toml", "two.json", "with 2 models, and this one has 1"),
+        ("two.toml", "one.json", "with 1 model, and this one has 2"),
+        ("other.toml", "two.json", "whose model 2 is 'code', and here it is 'talk'"),
+    ] {
+        let output = folder.run(&["place", "--problem", problem, "--verify", result]);
+        assert_eq!(output.status.code(), Some(1), "{problem}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said, format!("not verified: models: the result is of a problem {why}\n"));
+    }
+}
+
+#[test]
+fn messages_name_the_model_where_there_are_several() {
+    let folder = folder();
+    folder.write("two.toml", TWO_MODELS);
+    let text = folder.ok_text(&["place", "--problem=two.toml"]);
+    assert!(text.contains("c.0 of chat has no 2 bits on offer"), "{text}");
+    for (from, to, what) in [
+        ("= 2_600_000", "= 126_000_000", "layer.0.parameters: d.0 of code fits nowhere: at 4 bits"),
+        ("budget = 0.3", "budget = 0.001", "layer.0.weight_error: d.0 of code alone has a weight error"),
+        ("budget = 0.1", "budget = 0.003", "budget: the weight errors of chat are at least 0.004, above"),
+    ] {
+        assert_eq!(TWO_MODELS.matches(from).count(), 1, "{from}");
+        folder.write("two.toml", TWO_MODELS.replacen(from, to, 1));
+        let refused = folder.refused(&["place", "--problem=two.toml"]);
+        assert!(refused.contains(what), "{refused}");
+    }
 }
 
 #[test]
@@ -388,7 +442,8 @@ fn what_can_be_no_node_is_refused_before_anything_is_written() {
     let rest = SCENARIO.split("[quantization]").nth(1).unwrap();
     folder.write("two.toml", format!("{two}[quantization]{rest}"));
     let cache = PROBLEM.replacen("2048\nw", "2048\nkv_bytes_per_token = 4096\nw", 1).replacen("budget = 0.1", curve, 1);
-    folder.write("cache.toml", cache);
+    folder.write("cache.toml", &cache);
+    folder.write("long.toml", cache.replace("\"4\" = 0.03", "\"4\" = 0.030123456789"));
     let quality = line_of(PROBLEM, "[quality]");
     for (args, start) in [
         (
@@ -410,6 +465,14 @@ fn what_can_be_no_node_is_refused_before_anything_is_written() {
             &["--problem=cache.toml", "--emit-scenario=n", "--scenario=two.toml"],
             format!(
                 "cache.toml, line {}, quality.perplexity: the weight error of 0.06 is above the last one",
+                quality + 2
+            ),
+        ),
+        (
+            &["--problem=long.toml", "--emit-scenario=n", "--scenario=two.toml"],
+            format!(
+                "long.toml, line {}, quality.perplexity: the weight error of 0.060247 is above the last one of the curve, \
+                 0.05; add",
                 quality + 2
             ),
         ),
@@ -652,7 +715,7 @@ fn a_changed_field_does_not_verify() {
                 Some(1) => assert!(said.starts_with("not verified: ") && said.lines().count() == 1, "{path}: {said}"),
                 // Where no cache is held, more of them are; it says for how many.
                 Some(0) if path == "/models/1/held_requests" => {
-                    assert!(said.contains("; memory for 1, 2 requests; "), "{said}");
+                    assert!(said.contains("; memory for 1 request of chat and 2 of code; "), "{said}");
                 }
                 Some(2) => assert!(String::from_utf8(output.stderr).unwrap().contains(&place), "{path}"),
                 code => panic!("{problem} {more:?}: {path} changed, and the status is {code:?}: {said}"),
@@ -720,7 +783,12 @@ fn mismatches_name_the_field_and_both_values() {
             &|v| v["models"][1]["quality_used"] = 0.01.into(),
             "models.1.quality_used: 0.01 is claimed, and it is 0.0",
         ),
-        ("two.toml", &two, &|v| v["models"] = Value::Array(Vec::new()), "models: 0 are claimed, and there are 2"),
+        (
+            "two.toml",
+            &two,
+            &|v| v["models"] = Value::Array(Vec::new()),
+            "models: the result is of a problem with 0 models, and this one has 2",
+        ),
         (
             "two.toml",
             &two,
@@ -847,6 +915,28 @@ fn layers_may_come_from_a_file_of_their_own() {
         "{refused}"
     );
     assert!(folder.refused(&["place", "--layers", "layers.toml"]).contains("--problem"));
+    folder.write("r.json", &out);
+    let verify = ["place", "--verify", "r.json"];
+    assert!(folder.ok_text(&[&verify[..], &apart[1..]].concat()).starts_with("verified: 2 layers"));
+    // The problem may be whole by now, in a file of another name.
+    assert!(folder.ok_text(&[&verify[..], &["--problem", "p.toml"]].concat()).starts_with("verified: 2 layers"));
+    for (more, message) in [
+        (
+            &["--problem", "servers.toml"][..],
+            "r.json, layers_file: it is 'layers.toml', and no --layers is given; give --layers 'layers.toml'",
+        ),
+        (
+            &[],
+            "r.json, problem: it is 'servers.toml', and no --problem is given; give --problem 'servers.toml' --layers \
+             'layers.toml'",
+        ),
+    ] {
+        assert_eq!(folder.refused(&[&verify[..], more].concat()), message);
+    }
+    folder.write("r.json", out.replace("\"layers.toml\"", "1"));
+    assert!(
+        folder.refused(&[&verify[..], &apart[1..]].concat()).starts_with("r.json, layers_file: 1 is not a text; give")
+    );
     // What only shows in the whole is said of the file that it is in.
     folder.write("layers.toml", layers.replacen("12_600_000", "126_000_000", 1));
     let refused = folder.refused(&apart);

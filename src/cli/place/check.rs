@@ -17,7 +17,7 @@ use crate::placement::delay::{self, Communication};
 use crate::placement::solve::{OPTIMALITY, Outcome, Solution};
 use crate::placement::verify::{Checked, rounded, verify};
 use crate::report::number::count;
-use crate::report::placement::claim::{Claim, Other, parse_claim, problem_file};
+use crate::report::placement::claim::{Claim, Other, layers_file, parse_claim, problem_file};
 use crate::report::placement::{Bound, mean_bits};
 use crate::search::Limits;
 
@@ -54,12 +54,45 @@ impl Asked {
             return refuse("communication", problem, "leave --communication out".to_string());
         }
         if let Some(asked) = self.held_requests
-            && let Some(&held) = claim.held_requests.iter().find(|held| **held != asked)
+            && let Some((at, &held)) = claim.held_requests.iter().enumerate().find(|(_, held)| **held != asked)
         {
             let problem = format!("{} held, and --held-requests is {asked}", are(held));
-            return refuse("held_requests", problem, "leave --held-requests out".to_string());
+            let field = match claim.held_requests.len() {
+                1 => "held_requests".to_string(),
+                _ => format!("models.{at}.held_requests"),
+            };
+            return refuse(&field, problem, "leave --held-requests out".to_string());
         }
         Ok(())
+    }
+}
+
+/// The error of a problem without layers, where the placement has them from a file of their own.
+pub(super) fn without_layers(error: Error, path: &Path) -> Error {
+    let missing = matches!(&error, Error::Input { place, .. } if place.field.as_deref() == Some("layer"));
+    let layers = if missing { read_text(path, MAX_FILE).ok().and_then(|text| layers_file(&text)) } else { None };
+    let Some(file) = layers else { return error };
+    let file = quote(file.as_bytes());
+    let problem = format!("it is {file}, and no --layers is given");
+    Place::file(path.display().to_string()).field("layers_file").error(problem, format!("give --layers {file}"))
+}
+
+/// "4 requests of chat and 1 of translate"; none where it is for one of each model.
+fn memory_for(problem: &Problem, held: &[u32]) -> Option<String> {
+    match held {
+        [] => None,
+        _ if held.iter().all(|held| *held == 1) => None,
+        [held] => Some(count(*held, "request")),
+        [first, ..] if held.iter().all(|held| held == first) => Some(format!("{first} requests of each model")),
+        [first, rest @ .., last] => {
+            let mut names = problem.models.iter().map(|model| model.name.as_str());
+            let mut of = |held: String| format!("{held} of {}", names.next().unwrap_or_default());
+            let mut most = of(count(*first, "request"));
+            for held in rest {
+                most = format!("{most}, {}", of(held.to_string()));
+            }
+            Some(format!("{most} and {}", of(last.to_string())))
+        }
     }
 }
 
@@ -82,15 +115,17 @@ pub(super) fn run(
     // Before it is held against the embedded example.
     if let (Some(file), false) = (problem_file(&text), asked.problem) {
         let file = quote(file.as_bytes());
+        let layers = layers_file(&text).map_or_else(String::new, |f| format!(" --layers {}", quote(f.as_bytes())));
         let problem = format!("it is {file}, and no --problem is given");
-        return Err(Place::file(name).field("problem").error(problem, format!("give --problem {file}")).into());
+        return Err(Place::file(name).field("problem").error(problem, format!("give --problem {file}{layers}")).into());
     }
     let verdict = match parse_claim(&text, &name, check.problem)? {
         Ok(claim) => {
             asked.check(&claim, &name)?;
             let mut problem = check.problem.clone();
             let held = |at: usize| claim.held_requests.get(at).copied().unwrap_or(1);
-            hold(&mut problem, held, || Place::file(&name).field("held_requests"))?;
+            let key = if problem.models.len() > 1 { "models" } else { "held_requests" };
+            hold(&mut problem, held, || Place::file(&name).field(key))?;
             let check = Check { problem: &problem, ..*check };
             match verify(&problem, claim.communication, &claim.solution) {
                 Ok(checked) => {
@@ -158,14 +193,9 @@ impl Check<'_> {
         }
         claim.fields(self.problem, node).map_err(|mismatch| mismatch.to_string())?;
         let what = format!("{} placed, {} s", count(claim.solution.seats.len(), "layer"), rounded(delay));
-        let mut held = claim.held_requests.clone();
-        held.dedup();
-        let what = match &held[..] {
-            [1] => what,
-            held => {
-                let held: Vec<String> = held.iter().map(u32::to_string).collect();
-                format!("{what}; memory for {} requests", held.join(", "))
-            }
+        let what = match memory_for(self.problem, &claim.held_requests) {
+            Some(held) => format!("{what}; memory for {held}"),
+            None => what,
         };
         let what = match claim.bound {
             Bound::Rule => {

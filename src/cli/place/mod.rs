@@ -160,7 +160,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             let (name, text) = read(path)?;
             let source = Source { name, text, layers: args.layers.as_ref().map(read).transpose()? };
             let (text, layers) = source.texts();
-            (file::parse_with(text, layers)?, Some(source))
+            let problem = file::parse_with(text, layers).map_err(|e| match (&args.verify, &args.layers) {
+                (Some(placement), None) => check::without_layers(e, placement),
+                _ => e,
+            })?;
+            (problem, Some(source))
         }
         None => (generate::problem(&Spec::opt_350m(1)), None),
     };

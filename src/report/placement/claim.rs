@@ -82,7 +82,7 @@ impl fmt::Display for Mismatch {
 }
 
 /// Reads what [`to_json`](super::json::to_json) wrote for this problem; `name` is for messages. The inner error is a
-/// placement of layers, servers or with a use that the problem does not have.
+/// placement of models, layers, servers or with a use that the problem does not have.
 ///
 /// # Errors
 /// A file that is no placement, with the line or the key.
@@ -98,6 +98,10 @@ pub fn parse_claim(text: &str, name: &str, problem: &Problem) -> Result<std::res
     let problem_file = file.key("problem")?;
     if !problem_file.value.is_null() {
         problem_file.text()?;
+    }
+    optional_text(&file, "layers_file")?;
+    if let Some(failure) = other_models(&file, problem)? {
+        return Ok(Err(failure));
     }
     let held_requests = held_requests(&file, problem)?;
     let (delay_s, bound_s) = (file.key("delay_s")?.number()?, file.key("bound_s")?.number()?);
@@ -139,6 +143,46 @@ pub fn parse_claim(text: &str, name: &str, problem: &Problem) -> Result<std::res
 pub fn problem_file(text: &str) -> Option<String> {
     let document: Value = serde_json::from_str(text).ok()?;
     Some(document.get("problem")?.as_str()?.to_string())
+}
+
+/// The same of the file of its layers, if they have one of their own.
+pub fn layers_file(text: &str) -> Option<String> {
+    let document: Value = serde_json::from_str(text).ok()?;
+    Some(document.get("layers_file")?.as_str()?.to_string())
+}
+
+fn optional_text(file: &At<'_>, key: &str) -> Result<()> {
+    file.get(key).map_or(Ok(()), |at| at.text().map(drop))
+}
+
+/// What tells the models of the result from those of the problem. Of one model a result has no list of them.
+fn other_models(file: &At<'_>, problem: &Problem) -> Result<Option<Failure>> {
+    let fail = |detail: String| Ok(Some(Failure { check: "models", detail }));
+    let (here, alone) = (problem.models.len(), file.get("held_requests").is_some());
+    let other =
+        |models| fail(format!("the result is of a problem with {}, and this one has {here}", count(models, "model")));
+    let Some(models) = file.get("models") else {
+        return if here > 1 && alone { other(1) } else { Ok(None) };
+    };
+    if here == 1 && alone {
+        // A key too many.
+        return Ok(None);
+    }
+    let models = models.items()?;
+    if models.len() != here {
+        return other(models.len());
+    }
+    for (at, (claimed, model)) in models.iter().zip(&problem.models).enumerate() {
+        let name = claimed.key("name")?.text()?;
+        if here > 1 && name != model.name {
+            let (there, here) = (quote(name.as_bytes()), quote(model.name.as_bytes()));
+            return fail(format!(
+                "the result is of a problem whose model {} is {there}, and here it is {here}",
+                at + 1
+            ));
+        }
+    }
+    Ok(None)
 }
 
 /// Of each model. Models that are not there show later.
@@ -208,10 +252,10 @@ fn seats(
         return Err(fail(format!("{} placed, and the problem has {}", count(layers.len(), "layer"), problem.len())));
     }
     let mut seats = Vec::with_capacity(layers.len());
-    for ((_, layer), &(placed, server, bits)) in problem.layers().zip(layers) {
+    for ((model, layer), &(placed, server, bits)) in problem.layers().zip(layers) {
         if layer.name != placed {
             let (here, there) = (quote(placed.as_bytes()), quote(layer.name.as_bytes()));
-            return Err(fail(format!("{here} is placed where the problem has {there}")));
+            return Err(fail(format!("{here} is placed where the problem has {there}{}", problem.of(model))));
         }
         let server = servers
             .get(server)
