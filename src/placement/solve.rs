@@ -116,7 +116,7 @@ const NARROW: u64 = 2;
 /// with few servers passes are fast and orders too; with many, narrow passes find little.
 const FEW_SERVERS: usize = 10;
 const ORDERS_OF_FEW: (u64, usize) = (3, 256);
-const ORDERS_OF_MANY: (u64, usize) = (2, 512);
+const ORDERS_OF_MANY: (u64, usize) = (2, 256);
 /// The widest pass in the chain form before the paper's.
 const CHAIN_FIRST: usize = 8192;
 /// The widths from which on tighter ways to the end are worth their time: with the numbers of their table, and the steps

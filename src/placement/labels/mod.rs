@@ -5,7 +5,9 @@
 //!   limits are worth) reaches the incumbent. A label that leaves a server becomes two: one that never comes back, for
 //!   which the server is *closed* and what is left of it is waste, whose worth is added to the bound; and one that must
 //!   come back, which costs at least the cheapest way that does. A server to which no completion below the incumbent can
-//!   go, or which is too full for any layer to come, is closed as well;
+//!   go, or which is too full for any layer to come, is closed as well. The cheapest way to the end is that of the root, or
+//!   in wide passes that of a *context*: with what is left of each server, the servers to come back to, and the links paid
+//!   for;
 //! - another label at the same server is no slower, has no more weight error, may go wherever the label may, need not come
 //!   back where the label need not, and uses no more of any server that both must come back to. This is what makes the
 //!   permutations of bits among equal layers, and of the servers behind, one. In the paper form, what the label has paid for
