@@ -31,6 +31,13 @@ fn random(seed: u64) -> Problem {
         link.latency_s /= 50.0;
         link.bandwidth_bytes_per_s *= 50.0;
     }
+    if d.below(5, 4) == 0 {
+        let mut second = p.models[0].clone();
+        second.layers = p.models[0].layers.split_off(LAYERS / 2);
+        second.name = "second".into();
+        p.models.push(second);
+        p.models.iter_mut().for_each(|model| model.budget *= 0.6);
+    }
     p
 }
 
