@@ -1,5 +1,5 @@
-//! Ways to the end run by run: where servers have only so much left, this takes a tenth of the time that going through
-//! all cells of memory layer by layer does, because what a run costs does not depend on what else is left.
+//! Ways to the end run by run. What a run costs depends on what is left of its server, and on nothing else that labels left
+//! behind: so it is found once, and ways need not go through all cells of memory layer by layer.
 
 use crate::placement::prices::Reduced;
 use crate::placement::tables::Tables;
