@@ -38,7 +38,6 @@ mod seed;
 pub mod solve;
 mod tables;
 pub mod verify;
-mod ways;
 
 pub use curve::Curve;
 pub use problem::{Layer, Link, Model, Problem, Seat, Server, Width};

@@ -10,7 +10,7 @@
 //! most 1 over all runs that fit on a server together. Without it two paths that each need most of a server would share
 //! it, each with half a visit.
 
-use super::tables::{BUSY, MEMORY, SENT, Tables};
+use super::tables::{BUSY, Choice, MEMORY, SENT, Tables};
 
 /// Into how many parts, less one, [`part`] divides a memory: thirds and quarters. Others, and more of them, gave much the same bounds.
 pub(super) const SHAPES: [usize; 2] = [2, 3];
@@ -122,6 +122,13 @@ impl Reduced {
         if t.kinds > SENT { self.server[server * t.kinds + SENT] * t.sent(l, server) } else { 0.0 }
     }
 
+    /// Seconds of a choice on a server, with the price of computing.
+    pub fn computing(&self, t: &Tables, choice: &Choice, server: usize) -> f64 {
+        let seconds = t.seconds(choice, server);
+        let busy = if t.kinds > BUSY { t.busy(seconds, server) } else { 0.0 };
+        if busy > 0.0 { seconds + self.server[server * t.kinds + BUSY] * busy } else { seconds }
+    }
+
     fn nodes(&mut self, t: &Tables) {
         self.node.reserve(t.choices.len() * t.servers);
         for l in 0..t.layers {
@@ -142,11 +149,9 @@ impl Reduced {
         }
     }
 
-    /// What a run on server i that began with so many cells costs on its end, for each number of cells left.
-    pub fn ends(&self, t: &Tables, i: usize, cells: usize) -> impl Iterator<Item = f64> {
-        let runs = &self.runs[i * t.stride..][..=t.cells[i]];
-        // Nothing has more left than what it began with.
-        (0..=t.cells[i]).map(move |left| runs[cells.saturating_sub(left)])
+    /// What a run on server i costs on its end, for each number of cells left.
+    fn ends(&self, t: &Tables, i: usize) -> impl Iterator<Item = f64> {
+        self.runs[i * t.stride..][..=t.cells[i]].iter().rev().copied()
     }
 
     /// `tail` and `enter`.
@@ -155,7 +160,7 @@ impl Reduced {
         let mut tail = vec![0.0; t.layers * plane];
         let mut enter = vec![f64::INFINITY; t.layers * t.servers];
         let last = tail[(t.layers - 1) * plane..].chunks_mut(t.stride).enumerate();
-        last.for_each(|(i, row)| self.ends(t, i, t.cells[i]).zip(row).for_each(|(run, way)| *way = run));
+        last.for_each(|(i, row)| self.ends(t, i).zip(row).for_each(|(run, way)| *way = run));
         let mut next = Vec::new();
         for l in (0..t.layers).rev() {
             if l + 1 < t.layers {
@@ -172,7 +177,7 @@ impl Reduced {
         for i in 0..t.servers {
             let row = &mut now[i * t.stride..][..t.cells[i] + 1];
             if l + 1 < t.layers {
-                self.end_or_stay(t, l, (i, t.cells[i]), next[i], &after[i * t.stride..][..t.stride], row);
+                self.end_or_stay(t, l, i, next[i], &after[i * t.stride..][..t.stride], row);
             }
             enter[i] = f64::INFINITY;
             for c in t.starts[l]..t.starts[l + 1] {
@@ -183,30 +188,21 @@ impl Reduced {
         }
     }
 
-    /// The cheapest ways to the end after layer l on server i, for each number of cells left of those that the run began
-    /// with, from the cheapest way to leave it then, and those after the next layer.
-    pub fn end_or_stay(
-        &self,
-        t: &Tables,
-        l: usize,
-        (i, cells): (usize, usize),
-        leaving: f64,
-        after: &[f64],
-        row: &mut [f64],
-    ) {
-        self.ends(t, i, cells).zip(&mut *row).for_each(|(run, way)| *way = leaving + run);
-        stay(t, &self.node, l + 1, i, self.leaner(t, i, after), row);
-    }
-
-    /// For [`stay`]: `after` for the choices of a layer that cost less than all before. Widths ascend, and memory with them:
-    /// what costs more than a narrower one is never better.
-    fn leaner<'w>(&self, t: &Tables, i: usize, after: &'w [f64]) -> impl FnMut(usize) -> Option<&'w [f64]> {
+    /// The cheapest ways to the end after layer l on server i, for each number of cells left, from the cheapest way to leave it
+    /// then, and those after the next layer.
+    fn end_or_stay(&self, t: &Tables, l: usize, i: usize, leaving: f64, after: &[f64], row: &mut [f64]) {
+        self.ends(t, i).zip(&mut *row).for_each(|(run, way)| *way = leaving + run);
         let mut least = f64::INFINITY;
-        move |c: usize| {
-            let cost = self.node[c * t.servers + i];
-            let better = cost < least;
+        for c in t.starts[l + 1]..t.starts[l + 2] {
+            let (cost, units) = (self.node[c * t.servers + i], usize::from(t.units[c * t.servers + i]));
+            // Widths ascend, and memory with them: what costs more than a narrower one is never better.
+            if cost < least && units < row.len() {
+                for (way, after) in row[units..].iter_mut().zip(after) {
+                    let cost = cost + after;
+                    *way = if cost < *way { cost } else { *way };
+                }
+            }
             least = least.min(cost);
-            better.then_some(after)
         }
     }
 
@@ -277,30 +273,6 @@ impl Reduced {
     }
 }
 
-impl Evaluated for Reduced {
-    fn bound(&self) -> f64 {
-        self.bound
-    }
-
-    fn prices(&self) -> &Prices {
-        &self.prices
-    }
-
-    fn path(&self) -> &[(u32, u32)] {
-        &self.path
-    }
-}
-
-/// A bound at some prices, and the path that attains it.
-pub(super) trait Evaluated {
-    /// No feasible assignment is faster.
-    fn bound(&self) -> f64;
-    /// The prices.
-    fn prices(&self) -> &Prices;
-    /// Server and choice of each layer.
-    fn path(&self) -> &[(u32, u32)];
-}
-
 /// What a path uses beyond each limit, in parts of the limit.
 pub(super) fn excess(t: &Tables, path: &[(u32, u32)]) -> Prices {
     let mut used = Prices::zero(t);
@@ -353,28 +325,8 @@ pub(super) fn leave(r: &Reduced, t: &Tables, l: usize, out: &mut Vec<f64>, enter
     }
 }
 
-/// Lowers the ways to the end after a layer on server i, for each number of cells left (`row`), by those that stay there:
-/// `next` are the ways after a choice for layer l, the next one.
-pub(super) fn stay<'w>(
-    t: &Tables,
-    node: &[f64],
-    l: usize,
-    i: usize,
-    mut next: impl FnMut(usize) -> Option<&'w [f64]>,
-    row: &mut [f64],
-) {
-    for c in t.starts[l]..t.starts[l + 1] {
-        let (cost, units) = (node[c * t.servers + i], usize::from(t.units[c * t.servers + i]));
-        let (true, true, Some(next)) = (cost.is_finite(), units < row.len(), next(c)) else { continue };
-        for (way, next) in row[units..].iter_mut().zip(next) {
-            let cost = cost + next;
-            *way = if cost < *way { cost } else { *way };
-        }
-    }
-}
-
 /// Whether a choice could be on a server if it were alone there.
-pub(super) fn fits_alone(t: &Tables, l: usize, server: usize, c: &super::tables::Choice) -> bool {
+pub(super) fn fits_alone(t: &Tables, l: usize, server: usize, c: &Choice) -> bool {
     let capacity = &t.capacity[server * t.kinds..];
     t.fixed.as_ref().is_none_or(|fixed| fixed[l] == server)
         && c.memory <= capacity[MEMORY]
@@ -382,24 +334,18 @@ pub(super) fn fits_alone(t: &Tables, l: usize, server: usize, c: &super::tables:
         && (t.kinds <= BUSY || t.busy(t.seconds(c, server), server) <= capacity[BUSY])
 }
 
-/// Improves prices for at most so many steps. `visit` sees every path on the way.
-pub(super) fn improve<E: Evaluated + Clone>(
-    t: &Tables,
-    from: Prices,
-    steps: usize,
-    evaluate: impl Fn(Prices) -> E,
-    mut visit: impl FnMut(&E) -> bool,
-) -> (E, usize) {
+/// Improves prices, for at most so many steps, until it is to stop. Returns the best, and the steps.
+pub(super) fn improve(t: &Tables, from: Prices, steps: usize, mut stop: impl FnMut() -> bool) -> (Reduced, usize) {
     /// How far the first goal is, and how much shorter steps grow after so many in vain.
     const REACH: f64 = 0.05;
     const SHORTER: f64 = 0.7;
     let patience = t.servers + 8;
-    let mut best = evaluate(from);
+    let mut best = Reduced::new(t, from);
     let mut done = 1;
-    if best.bound().is_infinite() {
+    if best.bound.is_infinite() {
         return (best, done);
     }
-    let (mut bound, mut prices, mut path) = (best.bound(), best.prices().clone(), best.path().to_vec());
+    let (mut bound, mut prices, mut path) = (best.bound, best.prices.clone(), best.path.clone());
     let mut direction = vec![0.0; prices.iter().count()];
     // A path may use twice of a server or nothing, but hardly a tenth more or less of a budget, unless there are many.
     let weight = (t.servers as f64 / t.budget.len() as f64).sqrt();
@@ -428,25 +374,24 @@ pub(super) fn improve<E: Evaluated + Clone>(
         if norm < 1e-18 {
             break;
         }
-        let goal = best.bound() + REACH * scale * best.bound().abs().max(1e-12);
+        let goal = best.bound + REACH * scale * best.bound.abs().max(1e-12);
         let length = scale * (goal - bound).max(1e-9 * goal.abs()) / norm;
         for ((price, d), weight) in prices.iter_mut().zip(&direction).zip(weights.iter()) {
             *price = (*price + length * d * weight).max(0.0);
         }
-        let next = evaluate(prices.clone());
+        let next = Reduced::new(t, prices.clone());
         done += 1;
-        (bound, path) = (next.bound(), next.path().to_vec());
-        failed = if bound > best.bound() + 1e-6 * best.bound().abs() { 0 } else { failed + 1 };
-        let stop = visit(&next);
-        if bound > best.bound() {
+        (bound, path) = (next.bound, next.path.clone());
+        failed = if bound > best.bound + 1e-6 * best.bound.abs() { 0 } else { failed + 1 };
+        if bound > best.bound {
             best = next;
         }
-        if stop {
+        if stop() {
             break;
         }
         if failed >= patience {
             (scale, failed) = (scale * SHORTER, 0);
-            (bound, prices, path) = (best.bound(), best.prices().clone(), best.path().to_vec());
+            (bound, prices, path) = (best.bound, best.prices.clone(), best.path.clone());
             direction.fill(0.0);
         }
     }

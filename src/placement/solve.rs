@@ -8,7 +8,6 @@ use super::prices::{self, Prices, Reduced, SHAPES};
 use super::problem::{Problem, Seat};
 use super::seed;
 use super::tables::{BUSY, MEMORY, SENT, Tables};
-use super::ways::{self, States, Ways};
 use crate::search::{Clock, Limits};
 
 /// A delay is optimal if no assignment is faster by more than this, relatively.
@@ -112,19 +111,19 @@ const WIDER: usize = 8;
 const WIDEST: usize = 1 << 22;
 /// Passes after which infeasibility is asked for.
 const NARROW: u64 = 2;
-/// After how many passes orders of servers are searched, and how many of them shaken, four times as many each next time:
-/// with few servers passes are fast and orders too; with many, narrow passes find little.
+/// After how many passes orders of servers are searched, and how many of them shaken: with few servers passes are fast and
+/// orders too, and there are four times as many each next time; with many, narrow passes find little. There are some for
+/// each layer and server then, at most so many, and a quarter of that each next time.
 const FEW_SERVERS: usize = 10;
 const ORDERS_OF_FEW: (u64, usize) = (3, 256);
-const ORDERS_OF_MANY: (u64, usize) = (2, 256);
+const ORDERS_OF_MANY: (u64, f64, usize) = (2, 0.4, 2048);
+/// The part of the gap that a pass is to close with many servers: more of it where the one before kept less than so many labels
+/// a layer. What is left of the gap at last, relatively, one pass is to close.
+const RISES: (f64, f64) = (0.25, 0.5);
+const EASY: u64 = 16;
+const NEXT: f64 = 3e-3;
 /// The widest pass in the chain form before the paper's.
 const CHAIN_FIRST: usize = 8192;
-/// The widths from which on tighter ways to the end are worth their time: with the numbers of their table, and the steps
-/// of their prices.
-const SHARPEN: [(usize, usize, usize); 2] = [(1024, 600_000, 6), (8192, 24_000_000, 8)];
-/// What they must raise the bound by at first, relatively: often they hardly do.
-const WORTH: f64 = 1e-3;
-
 /// Finds the fastest assignment. `threads` says whether to use rayon's pool; the result does not depend on it.
 pub fn solve(problem: &Problem, communication: Communication, limits: &Limits, threads: bool) -> Outcome {
     solve_tables(problem, &Tables::new(problem, communication), limits, threads)
@@ -172,13 +171,26 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// One pass.
-    fn pass(&mut self, search: &mut Search<'_>, width: usize, returns: bool, clock: &mut Clock) -> labels::Found {
-        let mut pass = search.pass(self.delay(), width, returns, clock);
+    /// One pass, for what is below a delay.
+    fn pass(
+        &mut self,
+        search: &mut Search<'_>,
+        goal: f64,
+        width: usize,
+        returns: bool,
+        clock: &mut Clock,
+    ) -> labels::Found {
+        let mut pass = search.pass(goal, width, returns, clock);
         self.work.passes += 1;
         self.work.labels += pass.labels;
         self.better(search.t, pass.best.take());
         pass
+    }
+
+    /// The bound to prove next.
+    fn goal(&self, rise: f64) -> f64 {
+        let (delay, left) = (self.delay(), self.delay() - self.bound);
+        if left > NEXT * delay { self.bound + rise * left } else { delay }
     }
 
     /// The delay to beat.
@@ -204,16 +216,8 @@ pub(super) fn search(
     threads: bool,
 ) -> Found {
     let mut work = Work::default();
-    // Servers whose memory paths use beyond what it is: those to keep an eye on.
-    let mut overused = vec![0.0; t.servers];
-    let at = |prices: Prices| Reduced::new(t, prices);
     let most = (STEPS.0 * t.servers).clamp(600, STEPS.1);
-    let (root, steps) = prices::improve(t, Prices::zero(t), most, at, |r| {
-        let excess = prices::excess(t, &r.path);
-        let memory = excess.server.iter().step_by(t.kinds);
-        overused.iter_mut().zip(memory).for_each(|(sum, x)| *sum += x.max(0.0));
-        clock.look()
-    });
+    let (root, steps) = prices::improve(t, Prices::zero(t), most, || clock.look());
     work.price_steps += steps as u64;
     let mut found = Found { best: start, bound: root.bound, work, reduced: None, labels: 0, exhausted: false };
     if root.bound.is_infinite() {
@@ -224,17 +228,24 @@ pub(super) fn search(
     let mut width = FIRST;
     // Paths that never come back to a server are few, and their best is often the best of all.
     let chain = t.communication == Communication::Chain && t.fixed.is_none();
-    let mut simple = chain && t.budget.len() == 1 && t.servers <= FEW_SERVERS;
+    let few = t.servers <= FEW_SERVERS;
+    let mut rise = RISES.0;
+    let mut simple = chain && t.budget.len() == 1 && few;
     // Orders of servers give no more than that, or next to nothing more.
     let mut orders = chain;
     let mut all = 0;
     loop {
         if simple && width > FIRST {
-            let pass = found.pass(&mut search, width, false, clock);
+            let pass = found.pass(&mut search, found.delay(), width, false, clock);
             simple = pass.open.is_finite();
             orders = simple;
         }
-        let pass = found.pass(&mut search, width, true, clock);
+        // Where passes take long, they prove a bit more at a time.
+        let goal = if width > FIRST * WIDER && !few { found.goal(rise) } else { found.delay() };
+        let mut pass = found.pass(&mut search, goal, width, true, clock);
+        let proven = pass.open >= goal;
+        rise = if pass.labels < EASY * t.layers as u64 { RISES.1 } else { RISES.0 };
+        pass.open = if goal < found.delay() { pass.open.min(goal) } else { pass.open };
         all += 1;
         (found.labels, found.exhausted) = (pass.labels, pass.open.is_infinite());
         let incumbent = found.delay();
@@ -247,9 +258,15 @@ pub(super) fn search(
             found.work.stopped = true;
             break;
         }
-        let (after, shaken) = if t.servers <= FEW_SERVERS { ORDERS_OF_FEW } else { ORDERS_OF_MANY };
+        let after = if few { ORDERS_OF_FEW.0 } else { ORDERS_OF_MANY.0 };
         if let Some(again) = u64::checked_sub(all, after).filter(|_| orders) {
-            let shaken = shaken << (2 * again);
+            let some = (ORDERS_OF_MANY.1 * (t.layers * t.servers) as f64) as usize;
+            let some = some.min(ORDERS_OF_MANY.2);
+            let shaken = match (few, again) {
+                (true, _) => ORDERS_OF_FEW.1 << (2 * again),
+                (false, 0) => some,
+                (false, _) => some.div_ceil(4),
+            };
             let start = found.best.as_ref().map_or_else(
                 || search.reduced.path.iter().map(|x| x.0 as usize).collect(),
                 |best| best.1.iter().map(|seat| seat.server).collect::<Vec<usize>>(),
@@ -266,12 +283,10 @@ pub(super) fn search(
                 break;
             }
         }
-        width *= WIDER;
-        if let Some(&(_, largest, steps)) = SHARPEN.iter().find(|stage| stage.0 == width) {
-            let (bound, steps) = sharpen(&mut search, &overused, largest, steps, clock);
-            found.work.price_steps += steps as u64;
-            found.bound = found.bound.max(bound.min(incumbent));
+        if proven {
+            continue;
         }
+        width *= WIDER;
     }
     found
 }
@@ -288,26 +303,6 @@ fn local(
     let busy = |i: usize| if t.kinds > BUSY { r.server[i * t.kinds + BUSY] } else { 0.0 };
     let busy: Vec<f64> = (0..t.servers).map(busy).collect();
     orders::search(t, (&r.quality, &busy), start, shaken, clock, threads)
-}
-
-/// Gives a search tighter ways to the end, in tables of at most so many numbers. Returns what they prove, and the steps.
-fn sharpen(search: &mut Search<'_>, overused: &[f64], largest: usize, steps: usize, clock: &mut Clock) -> (f64, usize) {
-    let (t, threads) = (search.t, search.threads);
-    let mut order: Vec<usize> = (0..t.servers).collect();
-    order.sort_by(|&a, &b| overused[b].total_cmp(&overused[a]).then(a.cmp(&b)));
-    let prices = search.reduced.prices.clone();
-    let at = |prices: Prices, states: &States| Ways::new(t, Reduced::new(t, prices), states, threads);
-    // Many cells of the budget or many servers: which is better depends on the problem.
-    let wanted = [ways::A_LAYER * t.layers, ways::FEW];
-    let states = wanted.into_iter().filter_map(|wanted| States::new(t, &order, largest, wanted));
-    let tried = states.map(|states| (at(prices.clone(), &states).bound, states));
-    let best = tried.reduce(|a, b| if b.0 > a.0 { b } else { a });
-    let worth = search.reduced.bound * (1.0 + WORTH);
-    let Some((_, states)) = best.filter(|best| best.0 > worth) else { return (0.0, wanted.len()) };
-    let (ways, steps) = prices::improve(t, prices, steps, |prices| at(prices, &states), |_| clock.look());
-    let bound = ways.bound;
-    search.sharpen(ways);
-    (bound, steps + wanted.len())
 }
 
 /// Prices as a checker wants them: for the whole limits of the problem, with their tolerance. The solver may know that some memory is

@@ -1,11 +1,13 @@
 //! Ways to the end for labels that left much the same behind them: servers that were left have only what is left of them,
-//! closed ones are gone, and those that are to be come back to are. They are far tighter than those of the root.
+//! closed ones are gone, and those that are to be come back to are. At prices of their own they are far tighter than those of
+//! the root.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::runs::{Alive, Open, Runs, onward};
+use super::runs::{Alive, Behind, Open, Rates, Rest};
 use super::{CLOSABLE, Front, Label, Search};
 use crate::placement::delay::Communication;
 use crate::placement::prices::Reduced;
@@ -17,15 +19,17 @@ pub(super) const ROOT: u32 = 0;
 /// Bytes of all contexts: what they are made from may take as much again. Labels that find no room have none, until those
 /// of the next layer find what has become free.
 const ROOM: usize = 256 << 20;
-/// Servers to come back to that a context knows: with few servers, and with many, where each costs more and says less.
-const MUSTS: (usize, usize) = (3, 2);
-const FEW_SERVERS: usize = 10;
+/// Servers to come back to that a context knows.
+const MUSTS: usize = 3;
 /// Parts of a memory that are told apart.
 const PARTS: usize = 16;
-/// Crossings between layers, and runs on whole servers, from which on there are no contexts: what is known of them would
-/// be too large, and take too long.
+/// Crossings between layers, steps to the costs of all runs, and how many costs those below a limit have, from which on there
+/// are no contexts: what is known of them would be too large, and take too long.
 const CROSSINGS: usize = 5_000_000;
-const RUNS: usize = 1_000_000;
+const EFFORT: usize = 300_000_000;
+const RUNS: usize = 32_000_000;
+/// Steps at most that the prices of a context take from those of the one before.
+const STEPS: usize = 60;
 /// Labels, and contexts, between looks at the clock.
 const LABELS: usize = 512;
 const MADE: usize = 64;
@@ -37,8 +41,6 @@ pub(super) struct Contexts {
     all: Vec<Context>,
     free: Vec<u32>,
     numbers: usize,
-    /// Costs of runs on a server with so many cells left.
-    runs: HashMap<(usize, usize), Runs>,
     /// What ways below a limit may consist of. Contexts know no others.
     alive: Option<Alive>,
     limit: f64,
@@ -58,17 +60,43 @@ struct Key {
 
 const NOTHING: u16 = u16::MAX;
 
+/// A context to be made.
+struct Fresh {
+    id: u32,
+    key: Key,
+    /// The prices to begin with.
+    before: Arc<Rates>,
+    behind: Behind,
+}
+
 #[derive(Default)]
 struct Context {
-    /// The first layer that it knows ways for.
+    /// The first layer that it knows ways for, and what they are below.
     from: usize,
-    /// Price of what is used of each server: ways to the end do not pay for it.
-    spent: Vec<f64>,
+    limit: f64,
+    /// The prices of its ways.
+    rates: Option<Arc<Rates>>,
+    factor: f64,
+    /// What is left of each server is worth so much; nothing if it is closed.
+    worth: Vec<f64>,
+    all: f64,
     /// Cheapest ways that begin a run (layer × server).
     enter: Vec<f64>,
     /// Cheapest ways after a layer on its own server, with so many cells left (layer × cells).
     tail: Vec<f64>,
-    rows: usize,
+    /// What a run on it pays for so many cells.
+    run: Vec<f64>,
+}
+
+/// Where a label stands in its context.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct State {
+    pub context: u32,
+    /// The server of the context, and the cells left there.
+    pub own: usize,
+    pub cells: usize,
+    pub closed: u64,
+    pub behind: Behind,
 }
 
 impl Contexts {
@@ -78,7 +106,6 @@ impl Contexts {
             all: vec![Context::default()],
             free: Vec::new(),
             numbers: 0,
-            runs: HashMap::new(),
             alive: None,
             limit: f64::INFINITY,
         }
@@ -87,41 +114,40 @@ impl Contexts {
     /// From now on only ways that may be below a limit are looked at. There are no contexts if that is too much, or the time
     /// is over.
     pub fn below(&mut self, t: &Tables, r: &Reduced, least_units: &[usize], limit: f64, clock: &mut Clock) {
-        let longest = |(cells, least): (&usize, &usize)| cells.checked_div(*least).unwrap_or(t.layers).min(t.layers);
-        let runs = t.cells.iter().zip(least_units).map(longest).sum::<usize>().saturating_mul(t.layers);
-        if t.layers.saturating_mul(t.servers * t.servers) > CROSSINGS || runs > RUNS {
+        let runs = t.cells.iter().zip(least_units).map(|(&cells, &least)| {
+            let longest = cells.checked_div(least).unwrap_or(t.layers).min(t.layers);
+            longest.saturating_mul(cells + 1)
+        });
+        let effort = runs.sum::<usize>().saturating_mul(t.choices.len());
+        if effort > EFFORT || t.layers.saturating_mul(t.servers * t.servers) > CROSSINGS || clock.look() {
             return;
         }
-        if limit > self.limit {
-            *self = Contexts::new();
-        }
         self.limit = limit;
-        for (i, &cells) in t.cells.iter().enumerate() {
-            if clock.look() {
-                return;
-            }
-            self.runs.entry((i, cells)).or_insert_with(|| Runs::new(t, r, i, cells));
-        }
-        let runs: Vec<&Runs> = t.cells.iter().enumerate().map(|(i, &cells)| &self.runs[&(i, cells)]).collect();
-        self.alive = Some(Alive::new(t, r, &runs, limit));
+        self.alive = Alive::new(t, r, limit, RUNS);
     }
 
-    /// The cheapest way to the end that begins a run at layer l on a server that a label with this context goes to.
-    pub fn enter(&self, t: &Tables, r: &Reduced, context: u32, l: usize, server: usize) -> f64 {
-        if context == ROOT {
-            return r.enter[l * t.servers + server];
+    /// What begins a run at layer l on a server costs at least.
+    pub fn enter(&self, state: &State, l: usize, server: usize) -> f64 {
+        if state.context == ROOT {
+            return f64::NEG_INFINITY;
         }
-        let c = &self.all[context as usize];
-        c.spent[server] + c.enter[(l - c.from) * t.servers + server]
+        let c = &self.all[state.context as usize];
+        // Its own server was left: for good, or the run is paid for.
+        let gone = state.own < CLOSABLE && state.closed >> state.own & 1 == 1;
+        let run = if gone { 0.0 } else { c.run[c.run.len() - 1 - c.row(state)] };
+        c.bound(state) + run + c.enter[(l - c.from) * c.worth.len() + server]
     }
 
-    /// The cheapest way to the end after layer l on the server that a label with this context is on.
-    pub fn tail(&self, t: &Tables, r: &Reduced, context: u32, l: usize, server: usize, cells: usize) -> f64 {
-        if context == ROOT {
-            return r.tail(t, l, server, cells);
+    /// What has run layer l on the server of its context costs at least.
+    pub fn tail(&self, state: &State, l: usize) -> f64 {
+        if state.context == ROOT {
+            return f64::NEG_INFINITY;
         }
-        let c = &self.all[context as usize];
-        c.spent[server] + c.tail[(l - c.from) * c.rows + cells]
+        let c = &self.all[state.context as usize];
+        // However closed to a return it is, its run pays.
+        let own = if state.own < CLOSABLE { 1 << state.own } else { 0 };
+        let state = &State { closed: state.closed & !own, ..*state };
+        c.bound(state) + c.tail[(l - c.from) * c.run.len() + c.row(state)]
     }
 
     /// How many there are.
@@ -152,7 +178,28 @@ impl Contexts {
 
 impl Context {
     fn numbers(&self) -> usize {
-        self.spent.len() + self.enter.len() + self.tail.len()
+        let rates = self.rates.as_ref().map_or(0, |rates| rates.numbers());
+        rates + self.worth.len() + self.enter.len() + self.tail.len() + self.run.len()
+    }
+
+    fn knows(&self, l: usize, limit: f64) -> bool {
+        self.from <= l && self.limit >= limit
+    }
+
+    /// Without the way to the end.
+    fn bound(&self, state: &State) -> f64 {
+        let mut closed = state.closed;
+        let mut worth = self.all;
+        while closed != 0 {
+            worth -= self.worth[closed.trailing_zeros() as usize];
+            closed &= closed - 1;
+        }
+        state.behind.cost + self.factor * state.behind.errors - worth
+    }
+
+    /// The row of `tail`: nothing has more left than what it began with.
+    fn row(&self, state: &State) -> usize {
+        state.cells.min(self.run.len() - 1)
     }
 }
 
@@ -164,8 +211,9 @@ impl Search<'_> {
         if l == 0 || l + 1 == t.layers || self.contexts.alive.is_none() {
             return true;
         }
-        let numbers = |own: usize| t.servers + (t.layers - l) * (t.servers + t.cells[own] + 1);
-        let mut fresh: Vec<(u32, Key)> = Vec::new();
+        let rates = Arc::new(Rates::of(t, &self.reduced));
+        let numbers = |own: usize| rates.numbers() + t.servers + (t.layers - l + 1) * (t.servers + t.cells[own] + 1);
+        let mut fresh: Vec<Fresh> = Vec::new();
         // Widths of one parent on one server have the same context, if they are to come back to the same.
         let (mut before, mut last) = ((u32::MAX, 0, 0, 0), ROOT);
         for (at, label) in labels.iter_mut().enumerate() {
@@ -185,7 +233,7 @@ impl Search<'_> {
             let key = self.key(front, label, l);
             let known = self.contexts.known.get(&key).copied();
             let id = match known {
-                Some(id) if self.contexts.all[id as usize].from <= l => id,
+                Some(id) if self.contexts.all[id as usize].knows(l, self.contexts.limit) => id,
                 _ => {
                     let more = numbers(label.server as usize);
                     if 8 * (self.contexts.numbers + more) > ROOM {
@@ -196,11 +244,15 @@ impl Search<'_> {
                             contexts.all.push(Context::default());
                             contexts.all.len() as u32 - 1
                         });
-                        let context = &mut contexts.all[id as usize];
-                        contexts.numbers = contexts.numbers - context.numbers() + more;
-                        *context = Context { from: l, ..Context::default() };
+                        contexts.numbers -= contexts.all[id as usize].numbers();
+                        contexts.numbers += more;
+                        let limit = contexts.limit;
+                        let own = Context { from: l, limit, ..Context::default() };
+                        let before = std::mem::replace(&mut contexts.all[id as usize], own).rates;
                         contexts.known.insert(key.clone(), id);
-                        fresh.push((id, key));
+                        let parent = contexts.all[parent.context as usize].rates.as_ref();
+                        let before = before.unwrap_or_else(|| Arc::clone(parent.unwrap_or(&rates)));
+                        fresh.push(Fresh { id, key, before, behind: self.begun(label, l) });
                         id
                     }
                 }
@@ -208,33 +260,24 @@ impl Search<'_> {
             label.context = id;
             (before, last) = (same, id);
         }
-        let r = &self.reduced;
-        for (_, key) in &fresh {
-            for (server, &cells) in key.left.iter().enumerate().filter(|(_, cells)| **cells != NOTHING) {
-                let new = || Runs::new(t, r, server, cells.into());
-                self.contexts.runs.entry((server, cells.into())).or_insert_with(new);
-            }
-            if clock.look() {
-                self.contexts = Contexts::new();
-                return false;
-            }
-        }
-        let known = if t.servers <= FEW_SERVERS { MUSTS.0 } else { MUSTS.1 };
-        let runs = &self.contexts.runs;
         let Some(alive) = &self.contexts.alive else { return true };
-        let make = |(id, key): (u32, Key)| {
+        let limit = self.contexts.limit;
+        let make = |Fresh { id, key, before, behind }: Fresh| {
             let own = key.own as usize;
-            let left = || {
-                key.left.iter().enumerate().filter(|(_, cells)| **cells != NOTHING).map(|(i, &cells)| (i, cells.into()))
-            };
-            let open: Vec<Open<'_>> =
-                left().map(|(server, cells)| Open { server, cells, runs: &runs[&(server, cells)] }).collect();
-            let must: Vec<usize> = (0..CLOSABLE).filter(|k| key.must >> k & 1 == 1).take(known).collect();
+            let left = key.left.iter().enumerate().filter(|(_, cells)| **cells != NOTHING);
+            let open: Vec<Open> = left.map(|(server, &cells)| alive.open(server, cells.into())).collect();
+            let must: Vec<usize> = (0..CLOSABLE).filter(|k| key.must >> k & 1 == 1).take(MUSTS).collect();
             let factors = (t.communication == Communication::Paper).then(|| self.factors(l, &open, &key.paid));
-            let (enter, tail) = onward(t, r, (alive, factors.as_deref()), l, &open, own, &must);
-            let mut spent = vec![0.0; t.servers];
-            left().for_each(|(i, cells)| spent[i] = r.run(t, i, t.cells[i] - cells));
-            (id, Context { from: l, spent, enter, tail, rows: t.cells[own] + 1 })
+            let rest = Rest::new((t, &self.reduced, alive), l, open, &must, factors.as_deref());
+            let rates = match limit.is_finite() {
+                true => Arc::new(rest.tune(own, behind, (*before).clone(), STEPS, limit)),
+                false => before,
+            };
+            let (enter, tail, run) = rest.tables(own, &rates);
+            let mut worth = vec![0.0; t.servers];
+            rest.open.iter().for_each(|o| worth[o.server] = rates.worth(o.server));
+            let (factor, all) = (rates.factor(), worth.iter().sum());
+            (id, Context { from: l, limit, rates: Some(rates), factor, worth, all, enter, tail, run })
         };
         let mut made: Vec<(u32, Context)> = Vec::with_capacity(fresh.len());
         while !fresh.is_empty() {
@@ -253,6 +296,13 @@ impl Search<'_> {
             self.contexts.all[id as usize] = context;
         }
         true
+    }
+
+    /// What lies behind a label before it began its run at layer l.
+    fn begun(&self, label: &Label, l: usize) -> Behind {
+        let c = &self.t.choices(l)[label.choice as usize];
+        let computing = self.reduced.computing(self.t, c, label.server as usize);
+        self.behind(label.priced - computing, label.quality - c.quality, l)
     }
 
     /// What a label that just came to its server at layer l left behind.
@@ -282,7 +332,7 @@ impl Search<'_> {
 
     /// Paper form: what bounds may count of a crossing of each pair from layer l on in its model, in parts of what they
     /// count at the root. Nothing where it is paid for, and more the fewer layers there is room for.
-    fn factors(&self, l: usize, open: &[Open<'_>], paid: &[u32]) -> Vec<f64> {
+    fn factors(&self, l: usize, open: &[Open], paid: &[u32]) -> Vec<f64> {
         let (t, s) = (self.t, self.t.servers);
         let mut often = vec![0; s];
         for o in open {

@@ -27,11 +27,11 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use self::contexts::{Contexts, ROOT};
+use self::contexts::{Contexts, ROOT, State};
+use self::runs::Behind;
 use super::delay::Communication;
 use super::prices::Reduced;
 use super::tables::{BUSY, MEMORY, SENT, Tables};
-use super::ways::Ways;
 use crate::search::Clock;
 
 /// Relative distance from the incumbent at which a bound counts as reached: half of what "optimal" allows.
@@ -62,9 +62,10 @@ pub(super) struct Search<'t> {
     /// Fewest cells of each server that any layer needs.
     least_units: Vec<usize>,
     pub threads: bool,
-    /// Tighter ways to the end, from the same prices.
-    pub ways: Option<Ways>,
     contexts: Contexts,
+    /// What all limits but of memory and weight errors are worth together, and the budgets from each model on.
+    others: f64,
+    budgets: Vec<f64>,
     /// The widest pass without contexts.
     narrow: usize,
     /// Whether a pass looks at paths that come back to servers they left.
@@ -88,12 +89,13 @@ struct Label {
     /// With prices for what was used, but for runs on its own server.
     reduced: f64,
     cost: f64,
+    /// With the root's prices of computing and sending.
+    priced: f64,
     quality: f64,
     /// Worth of what is left on closed servers.
     waste: f64,
-    /// The bound without the way to the end, and what was taken off it because bounds of the root count it again.
+    /// The bound at the root's prices without the way to the end.
     floor: f64,
-    debt: f64,
     bound: f64,
     /// Servers that no completion below the incumbent comes to, or is to come to.
     closed: u64,
@@ -151,6 +153,8 @@ impl<'t> Search<'t> {
         }
         let units = |i: usize| t.units.iter().skip(i).step_by(t.servers).copied().min();
         let least_units = (0..t.servers).map(|i| units(i).map_or(0, usize::from)).collect();
+        let others = (0..t.servers).flat_map(|i| &reduced.prices.server[i * t.kinds + 1..(i + 1) * t.kinds]).sum();
+        let budgets = (0..t.budget.len()).map(|m| reduced.prices.quality[m..].iter().sum()).collect();
         let mut search = Search {
             t,
             reduced,
@@ -160,8 +164,9 @@ impl<'t> Search<'t> {
             least_quality,
             least_units,
             threads,
-            ways: None,
             contexts: Contexts::new(),
+            others,
+            budgets,
             narrow: NARROW,
             returns: true,
         };
@@ -169,18 +174,9 @@ impl<'t> Search<'t> {
         search
     }
 
-    /// The same with other prices, and tighter ways to the end from them.
-    pub fn sharpen(&mut self, ways: Ways) {
-        self.reduced = ways.reduced.clone();
-        self.vias();
-        self.ways = Some(ways);
-    }
-
     fn vias(&mut self) {
         const LARGEST: usize = 20_000_000;
         let (t, r) = (self.t, &self.reduced);
-        self.contexts = Contexts::new();
-        self.via.clear();
         let closable = t.servers.min(CLOSABLE);
         if r.tail.len().saturating_mul(closable) > LARGEST {
             return;
@@ -289,10 +285,10 @@ impl<'t> Search<'t> {
             let left = parent.filter(|_| !stays && !new_model).map_or(NONE, |p| p.server);
             let bit = if j < CLOSABLE { 1 << j } else { 0 };
             let (done, must) = parent.map_or((0, 0), |p| (p.done, p.must & !bit));
-            let mut base = (0.0, 0.0);
+            let (mut base, mut priced) = ((0.0, 0.0), 0.0);
             let (mut debt, mut newly) = (0.0, 0.0);
             if let Some(p) = parent {
-                base = (p.reduced, p.cost);
+                (base, priced) = ((p.reduced, p.cost), p.priced);
                 let i = p.server as usize;
                 let mut crossing = 0.0;
                 if j != i && !new_model {
@@ -304,6 +300,7 @@ impl<'t> Search<'t> {
                         continue;
                     }
                     base.0 += r.sending(t, l - 1, i);
+                    priced += r.sending(t, l - 1, i);
                 }
                 if j != i {
                     base.0 += self.runs(used, i) - self.runs(used, j);
@@ -324,6 +321,7 @@ impl<'t> Search<'t> {
                     }
                 }
                 base = (base.0 + crossing, base.1 + crossing);
+                priced += crossing;
             }
             let quality = if new_model { 0.0 } else { parent.map_or(0.0, |p| p.quality) };
             let mut waste = parent.map_or(0.0, |p| p.waste);
@@ -345,14 +343,20 @@ impl<'t> Search<'t> {
                 plans = [Some(gone), Some(back).filter(|_| self.returns && room && closed & bit == 0)];
             }
             // A context is of the server that it was entered on.
-            let context = parent.map_or(ROOT, |p| p.context);
-            let begun = if stays { f64::NEG_INFINITY } else { self.contexts.enter(t, r, context, l, j) };
-            let counted_again = if context == ROOT { debt } else { newly };
-            let context = if stays { context } else { ROOT };
+            let context = parent.filter(|_| stays).map_or(ROOT, |p| p.context);
+            // The context of the parent does not know what was paid for just now.
+            let behind = self.behind(priced - newly, quality, l);
+            let leaving = parent.filter(|_| !stays).map(|p| {
+                let i = p.server as usize;
+                let cells = t.cells_left(i, t.capacity[i * kinds + MEMORY] - used[i * kinds + MEMORY]);
+                State { context: p.context, own: i, cells, closed: p.closed, behind }
+            });
             let (capacity, own) = (&t.capacity[j * kinds..(j + 1) * kinds], &used[j * kinds..(j + 1) * kinds]);
             for Plan { closed, done, must, waste } in plans.into_iter().flatten() {
-                // The context of the parent does not know what was paid for just now.
-                let begun = base.0 - worth - counted_again + waste + begun;
+                let begun = leaving.map_or(f64::NEG_INFINITY, |state| {
+                    let root = base.0 - worth - debt + waste + r.enter[l * s + j];
+                    root.max(self.contexts.enter(&State { closed, ..state }, l, j))
+                });
                 if begun >= limit || (must != 0 && l + 1 == t.layers) {
                     continue;
                 }
@@ -365,27 +369,26 @@ impl<'t> Search<'t> {
                     let cells = t.cells_left(j, free);
                     let reduced = base.0 + node;
                     let floor = reduced - worth - debt + waste;
-                    let mut way = self.contexts.tail(t, r, context, l, j, cells);
-                    way += if context == ROOT { 0.0 } else { debt };
                     let at = (l * s + j) * t.stride + cells;
-                    let bound = self.owed(must, floor, at).max(floor + way).max(begun);
-                    if bound >= limit {
+                    let root = self.owed(must, floor, at).max(floor + r.tail[at]).max(begun);
+                    if root >= limit {
                         continue;
                     }
                     let seconds = t.seconds(c, j);
-                    if quality + c.quality + self.least_quality[l] > t.budget[t.model[l]]
+                    let quality = quality + c.quality;
+                    if quality + self.least_quality[l] > t.budget[t.model[l]]
                         || (kinds > BUSY && own[BUSY] + t.busy(seconds, j) > capacity[BUSY])
                     {
                         continue;
                     }
-                    out.push(Label {
+                    let mut label = Label {
                         reduced,
                         floor,
-                        debt,
                         cost: base.1 + seconds,
-                        quality: quality + c.quality,
+                        priced: priced + r.computing(t, c, j),
+                        quality,
                         waste,
-                        bound,
+                        bound: root,
                         closed,
                         done,
                         must,
@@ -394,10 +397,27 @@ impl<'t> Search<'t> {
                         choice: w as u32,
                         left,
                         context,
-                    });
+                    };
+                    label.bound = root.max(self.inside(&label, l, cells));
+                    if label.bound < limit {
+                        out.push(label);
+                    }
                 }
             }
         }
+    }
+
+    /// What contexts count of what lies behind, in the model of layer l.
+    fn behind(&self, priced: f64, quality: f64, l: usize) -> Behind {
+        let m = self.t.model[l];
+        Behind { cost: priced - self.others, errors: self.reduced.quality[m] * quality - self.budgets[m] }
+    }
+
+    /// The bound of a label in its context.
+    fn inside(&self, label: &Label, l: usize, cells: usize) -> f64 {
+        let behind = self.behind(label.priced, label.quality, l);
+        let own = label.server as usize;
+        self.contexts.tail(&State { context: label.context, own, cells, closed: label.closed, behind }, l)
     }
 
     /// What bounds count of a pair's crossings from layer l on, at most: it can be crossed after every second layer.
@@ -472,21 +492,12 @@ impl<'t> Search<'t> {
             let left = t.capacity[j * t.kinds + MEMORY] - used[j * t.kinds + MEMORY] - c.memory;
             let cells = t.cells_left(j, left);
             let cell = (l * t.servers + j) * t.stride + cells;
-            let mut tail = self.contexts.tail(t, &self.reduced, label.context, l, j, cells);
-            tail += if label.context == ROOT { 0.0 } else { label.debt };
-            if let Some(ways) = &self.ways {
-                let left_on = |k: usize| {
-                    let left = t.capacity[k * t.kinds + MEMORY] - used[k * t.kinds + MEMORY];
-                    // The server that it is on loses its level when it is left.
-                    if k == j || (k < CLOSABLE && label.closed >> k & 1 == 1) { 0 } else { t.cells_left(k, left) }
-                };
-                let levels = ways.states.levels(t, l, left_on);
-                let budget = ways.states.budget_left(t, l, label.quality);
-                tail = tail.max(ways.tail(t, l, levels, budget, j, cells));
-            }
-            label.bound = label.bound.max(label.floor + tail);
+            let tail = self.reduced.tail(t, l, j, cells);
+            let bound = |label: &Label| label.bound.max(label.floor + tail).max(self.inside(label, l, cells));
+            label.bound = bound(&label);
             if label.bound < limit {
                 self.close(&mut label, used, left, cell, l, limit);
+                label.bound = bound(&label);
             }
             (label.bound < limit && label.must & label.closed == 0).then_some(label)
         };
@@ -497,7 +508,7 @@ impl<'t> Search<'t> {
         }
     }
 
-    /// Closes servers, and adds what is left of them to the bound. The label's own server can only be closed to a return.
+    /// Closes servers, and adds what is left of them to the floor. The label's own server can only be closed to a return.
     fn close(&self, label: &mut Label, used: &[f64], left: f64, cell: usize, l: usize, limit: f64) {
         let t = self.t;
         if l + 1 == t.layers {
@@ -518,7 +529,6 @@ impl<'t> Search<'t> {
                     let waste = self.left_over(used, k, label.left == k as u32, l);
                     label.waste += waste;
                     label.floor += waste;
-                    label.bound += waste;
                 }
             }
         }

@@ -1,187 +1,588 @@
-//! Ways to the end run by run. What a run costs depends on what is left of its server, and on nothing else that labels left
-//! behind: so it is found once, and ways need not go through all cells of memory layer by layer.
+//! Ways to the end run by run: what runs cost before any price of memory is known once for all, so that ways at other prices
+//! need not go through all widths again.
 
-use crate::placement::prices::Reduced;
-use crate::placement::tables::Tables;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
-/// What runs cost on a server of which so many cells are left, at the prices of a [`Reduced`].
-pub(super) struct Runs {
-    /// For each layer that a run begins with, where its costs begin.
-    starts: Vec<usize>,
-    /// Cost of a run of one layer, of two, and so on as long as they fit.
-    costs: Vec<f64>,
+use crate::placement::prices::{Reduced, SHAPES, fits_alone, part};
+use crate::placement::tables::{MEMORY, Tables};
+
+/// Factors on the root's prices of weight errors that ways are known for.
+const FACTORS: [f64; 11] = [0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.16, 1.22, 1.3, 1.4];
+const ROOTS: usize = 4;
+/// Prices of a server's memory: of all that is used, and of each of the [`SHAPES`] of a run.
+const KINDS: usize = 1 + SHAPES.len();
+
+/// Prices of what a context leaves: seconds for the whole of what is left of each server's memory, and a factor on the
+/// root's prices of weight errors. Those of computing and sending are the root's.
+#[derive(Debug, Clone)]
+pub(super) struct Rates {
+    memory: Vec<[f64; KINDS]>,
+    factor: f64,
 }
 
-impl Runs {
-    pub fn new(t: &Tables, r: &Reduced, server: usize, cells: usize) -> Runs {
-        let mut runs = Runs { starts: vec![0], costs: Vec::new() };
-        // The least that layers so far cost, for each number of cells left.
-        let (mut now, mut next) = (vec![f64::INFINITY; cells + 1], vec![f64::INFINITY; cells + 1]);
-        for first in 0..t.layers {
-            now.fill(f64::INFINITY);
-            now[cells] = 0.0;
-            for l in first..t.layers {
-                next.fill(f64::INFINITY);
-                for c in t.starts[l]..t.starts[l + 1] {
-                    let (cost, units) = (r.node[c * t.servers + server], usize::from(t.units[c * t.servers + server]));
-                    if units > cells || cost.is_infinite() {
-                        continue;
-                    }
-                    for (next, now) in next.iter_mut().zip(&now[units..]) {
-                        let cost = now + cost;
-                        *next = if cost < *next { cost } else { *next };
-                    }
-                }
-                let ends = r.ends(t, server, cells).zip(&next).map(|(end, cost)| end + cost);
-                let least = ends.fold(f64::INFINITY, f64::min);
-                if least.is_infinite() {
-                    break;
-                }
-                runs.costs.push(least);
-                std::mem::swap(&mut now, &mut next);
-            }
-            runs.starts.push(runs.costs.len());
-        }
-        runs
+impl Rates {
+    pub fn of(t: &Tables, r: &Reduced) -> Rates {
+        let one = |i: usize| {
+            let mut rates = [r.prices.server[i * t.kinds + MEMORY]; KINDS];
+            rates[1..].copy_from_slice(&r.prices.runs[i * SHAPES.len()..][..SHAPES.len()]);
+            rates
+        };
+        Rates { memory: (0..t.servers).map(one).collect(), factor: 1.0 }
     }
 
-    fn from(&self, layer: usize) -> &[f64] {
-        &self.costs[self.starts[layer]..self.starts[layer + 1]]
+    /// What all that is left of a server is worth.
+    pub fn worth(&self, server: usize) -> f64 {
+        self.memory[server].iter().sum()
+    }
+
+    /// The factor on the root's prices of weight errors.
+    pub fn factor(&self) -> f64 {
+        FACTORS[self.nearest()]
+    }
+
+    fn nearest(&self) -> usize {
+        let far = |f: usize| (FACTORS[f] - self.factor).abs();
+        (0..FACTORS.len()).min_by(|&a, &b| far(a).total_cmp(&far(b))).unwrap_or(ROOTS)
+    }
+
+    /// How many numbers it holds.
+    pub fn numbers(&self) -> usize {
+        KINDS * self.memory.len() + 1
     }
 }
 
-/// What a path below the incumbent may consist of, at the prices of the root: usually a small part of all crossings.
+/// What a path below a limit may consist of, at the prices of the root: usually a small part of all crossings and runs. What
+/// runs cost on a whole server is in seconds, with the root's prices of computing, and some of weight errors.
 pub(super) struct Alive {
-    /// For each layer and each server that a run may begin on there, the servers it may be come from, and the cost.
-    into: Vec<Vec<(u32, f64)>>,
-    /// For each layer and server: how many layers a run that begins there may have, less one.
+    servers: usize,
+    layers: usize,
+    /// For each layer and server, where a path may go on after the layer, and what that costs.
+    onto: Vec<Vec<(u32, f64)>>,
+    /// For each server and first layer (server × layer): how many layers a run may have: from, and less than.
     lengths: Vec<(u32, u32)>,
+    /// And which is the first of these runs.
+    first: Vec<usize>,
+    /// For each run: where its costs begin, and the fewest cells that it needs.
+    runs: Vec<(usize, usize)>,
+    /// How many costs there are.
+    numbers: usize,
+    /// For each factor the least cost with at most so many cells, for as few as it needs, as many as there are, and all
+    /// between. Rounded down.
+    costs: [OnceLock<Vec<f32>>; FACTORS.len()],
+    /// For each number of cells.
+    parts: Vec<OnceLock<Parts>>,
+}
+
+/// What sums of two numbers in single precision may be too large by, relatively, is taken off before.
+const ROUNDED: f64 = 1.0 - 6e-8;
+
+/// The largest number in single precision that is not above another.
+fn below(x: f64) -> f32 {
+    let near = x as f32;
+    if f64::from(near) > x { near.next_down() } else { near }
+}
+
+/// Calls `each` with the layers, fewest cells and costs (for each number of cells up to all) of each run on a whole server that
+/// begins at a layer, as long as it fits and that returns true.
+fn runs(t: &Tables, node: &[f64], server: usize, layer: usize, mut each: impl FnMut(usize, usize, &[f64]) -> bool) {
+    let (s, cells) = (t.servers, t.cells[server]);
+    let (mut now, mut next) = (vec![0.0; cells + 1], Vec::new());
+    let mut need = 0usize;
+    for l in layer..t.layers {
+        next.clear();
+        next.resize(cells + 1, f64::INFINITY);
+        let mut least = usize::MAX;
+        for c in t.starts[l]..t.starts[l + 1] {
+            let (cost, units) = (node[c * s + server], usize::from(t.units[c * s + server]));
+            if cost.is_finite() && units <= cells {
+                least = least.min(units);
+                for (next, now) in next[units..].iter_mut().zip(&now) {
+                    let cost = now + cost;
+                    *next = if cost < *next { cost } else { *next };
+                }
+            }
+        }
+        need = need.saturating_add(least);
+        if need > cells || !each(l + 1 - layer, need, &next) {
+            return;
+        }
+        std::mem::swap(&mut now, &mut next);
+    }
+}
+
+/// Cost of each choice on each server with the root's price of computing, and some of weight errors.
+fn nodes(t: &Tables, r: &Reduced, factor: f64) -> Vec<f64> {
+    let mut node = Vec::with_capacity(t.choices.len() * t.servers);
+    for l in 0..t.layers {
+        for c in t.choices(l) {
+            let errors = factor * r.quality[t.model[l]] * c.quality;
+            let cost = |i: usize| r.computing(t, c, i) + errors;
+            node.extend((0..t.servers).map(|i| if fits_alone(t, l, i, c) { cost(i) } else { f64::INFINITY }));
+        }
+    }
+    node
 }
 
 impl Alive {
-    /// Given the runs on each server if it is whole.
-    pub fn new(t: &Tables, r: &Reduced, runs: &[&Runs], limit: f64) -> Alive {
-        let (s, worth) = (t.servers, r.prices.sum());
-        let mut alive = Alive { into: vec![Vec::new(); t.layers * s], lengths: vec![(0, 0); t.layers * s] };
-        // Cheapest ways to leave a server after each layer, and to come to where a run has ended.
-        let mut leaving = vec![0.0; t.layers * s];
-        let mut ended = vec![f64::INFINITY; t.layers * s];
+    /// Nothing if there would be more than so many numbers.
+    pub fn new(t: &Tables, r: &Reduced, limit: f64, most: usize) -> Option<Alive> {
+        let (s, layers, worth) = (t.servers, t.layers, r.prices.sum());
+        // Cheapest ways to leave a server after each layer.
+        let mut leaving = vec![0.0; layers * s];
         let crossing = |l: usize, i: usize, j: usize| t.shared_transfer(l, i, j) + r.sending(t, l, i);
-        for l in 0..t.layers - 1 {
+        for l in 0..layers - 1 {
             for i in 0..s {
                 let ways = (0..s).filter(|&j| j != i).map(|j| crossing(l, i, j) + r.enter[(l + 1) * s + j]);
                 leaving[l * s + i] = ways.fold(f64::INFINITY, f64::min);
             }
         }
-        for l in 0..t.layers {
-            for (j, runs) in runs.iter().enumerate() {
+        let rates = Rates::of(t, r);
+        let price = |i: usize| Open::new(i, t.cells[i], parts(t.cells[i])).prices(&rates);
+        let prices: Vec<Vec<f64>> = (0..s).map(price).collect();
+        let node = nodes(t, r, 1.0);
+        // Cheapest ways to come to where a run has ended.
+        let mut ended = vec![f64::INFINITY; layers * s];
+        let mut onto = vec![Vec::new(); layers * s];
+        let mut lengths = vec![(1, 1); s * layers];
+        let mut needs = vec![Vec::new(); s * layers];
+        for l in 0..layers {
+            for j in 0..s {
                 let mut begun = if l == 0 { 0.0 } else { f64::INFINITY };
                 for i in (0..s).filter(|&i| l > 0 && i != j) {
                     let cost = crossing(l - 1, i, j);
                     let way = ended[(l - 1) * s + i] + cost;
                     begun = f64::min(begun, way);
                     if way + r.enter[l * s + j] - worth < limit {
-                        alive.into[l * s + j].push((i as u32, cost));
+                        onto[(l - 1) * s + i].push((j as u32, cost));
                     }
                 }
-                let lengths = &mut alive.lengths[l * s + j];
-                lengths.0 = u32::MAX;
-                for (more, cost) in runs.from(l).iter().enumerate() {
-                    let at = (l + more) * s + j;
+                let (lengths, needs) = (&mut lengths[j * layers + l], &mut needs[j * layers + l]);
+                runs(t, &node, j, l, |n, need, costs| {
+                    let cost = costs.iter().zip(&prices[j]).map(|(a, b)| a + b).fold(f64::INFINITY, f64::min);
+                    let at = (l + n - 1) * s + j;
                     ended[at] = ended[at].min(begun + cost);
                     if begun + cost + leaving[at] - worth < limit {
-                        *lengths = (lengths.0.min(more as u32), more as u32 + 1);
+                        *lengths = (if lengths.1 == 1 { n as u32 } else { lengths.0 }, n as u32 + 1);
                     }
-                }
+                    needs.push(need);
+                    true
+                });
             }
         }
-        alive
+        let mut alive = Alive {
+            servers: s,
+            layers,
+            onto,
+            lengths,
+            first: Vec::with_capacity(s * layers + 1),
+            runs: Vec::new(),
+            numbers: 0,
+            costs: Default::default(),
+            parts: (0..t.stride).map(|_| OnceLock::new()).collect(),
+        };
+        for (at, needs) in needs.iter().enumerate() {
+            alive.first.push(alive.runs.len());
+            let (least, end) = alive.lengths[at];
+            for &need in &needs[least as usize - 1..end as usize - 1] {
+                alive.runs.push((alive.numbers, need));
+                alive.numbers += t.cells[at / layers] + 1 - need;
+            }
+        }
+        alive.first.push(alive.runs.len());
+        (alive.numbers.saturating_mul(FACTORS.len()) <= most).then_some(alive)
+    }
+
+    /// Numbers of layers of runs that may be, from and less than.
+    fn lengths(&self, layer: usize, server: usize) -> Range<usize> {
+        let (least, end) = self.lengths[server * self.layers + layer];
+        least as usize..end as usize
+    }
+
+    /// These runs.
+    fn runs(&self, layer: usize, server: usize) -> &[(usize, usize)] {
+        let at = server * self.layers + layer;
+        &self.runs[self.first[at]..self.first[at + 1]]
+    }
+
+    /// A server that runs may begin on.
+    pub fn open(&self, server: usize, cells: usize) -> Open {
+        Open::new(server, cells, Arc::clone(self.parts[cells].get_or_init(|| parts(cells))))
+    }
+
+    fn costs(&self, t: &Tables, r: &Reduced, factor: usize) -> &[f32] {
+        self.costs[factor].get_or_init(|| {
+            let node = nodes(t, r, FACTORS[factor]);
+            let mut all = Vec::with_capacity(self.numbers);
+            for server in 0..self.servers {
+                for layer in 0..self.layers {
+                    let lengths = self.lengths(layer, server);
+                    runs(t, &node, server, layer, |n, need, costs| {
+                        if lengths.contains(&n) {
+                            all.extend(costs[need..].iter().map(|&cost| below(cost * ROUNDED)));
+                        }
+                        n + 1 < lengths.end
+                    });
+                }
+            }
+            all
+        })
     }
 }
 
 /// A server that runs may begin on, with what is left of it.
-pub(super) struct Open<'r> {
+pub(super) struct Open {
     pub server: usize,
     pub cells: usize,
-    pub runs: &'r Runs,
+    parts: Parts,
 }
 
-/// The cheapest ways to the end from layer `from` on, where crossings in its model cost `factors` (server × server) times
-/// what they do at the root, that only begin runs on servers of `open`, and begin one on every
-/// server of `must`: for each layer, those that begin a run there on each server (layer × server); and those after it on
-/// server `own` with so many cells left (layer × cells).
-pub(super) fn onward(
-    t: &Tables,
-    r: &Reduced,
-    (alive, factors): (&Alive, Option<&[f64]>),
+/// For each price, the parts of so many cells that a run counts as that takes some of them.
+type Parts = Arc<[Vec<f64>; KINDS]>;
+
+fn parts(cells: usize) -> Parts {
+    let mut parts: [Vec<f64>; KINDS] = Default::default();
+    parts[0] = (0..=cells).map(|used| used as f64 / cells.max(1) as f64).collect();
+    for (parts, k) in parts[1..].iter_mut().zip(SHAPES) {
+        *parts = (0..=cells).map(|used| part(k, used, cells)).collect();
+    }
+    Arc::new(parts)
+}
+
+impl Open {
+    fn new(server: usize, cells: usize, parts: Parts) -> Open {
+        Open { server, cells, parts }
+    }
+
+    /// What runs pay that take so many cells.
+    pub fn prices(&self, rates: &Rates) -> Vec<f64> {
+        let mut prices = vec![0.0; self.cells + 1];
+        for (rate, parts) in rates.memory[self.server].iter().zip(self.parts.iter()) {
+            prices.iter_mut().zip(parts).for_each(|(price, part)| *price += rate * part);
+        }
+        prices
+    }
+}
+
+/// What a context leaves: runs may begin from a layer on, on some servers, and must on others.
+pub(super) struct Rest<'c> {
+    t: &'c Tables,
+    r: &'c Reduced,
+    alive: &'c Alive,
     from: usize,
-    open: &[Open<'_>],
-    own: usize,
-    must: &[usize],
-) -> (Vec<f64>, Vec<f64>) {
-    let (s, n, span) = (t.servers, open.len(), t.layers - from);
-    // For each set of those that are still to come (layer × server): where a run begins on one of them, it is no longer.
-    let mut enter: Vec<Vec<f64>> = Vec::with_capacity(1 << must.len());
-    // Ways to leave each open server after each layer (server × layer), and each server after one of them.
-    let (mut leaving, mut now) = (vec![f64::INFINITY; n * span], vec![f64::INFINITY; s]);
-    for set in 0..1usize << must.len() {
-        let mut at = vec![f64::INFINITY; span * s];
-        for l in (from..t.layers).rev() {
-            let row = (l - from) * s;
-            now.fill(if set == 0 && l + 1 == t.layers { 0.0 } else { f64::INFINITY });
-            for o in open.iter().filter(|_| l + 1 < t.layers) {
-                let enter = at[row + s + o.server];
-                for &(i, mut cost) in &alive.into[(l + 1) * s + o.server] {
-                    let i = i as usize;
-                    if let Some(factors) = factors.filter(|_| t.model[l] == t.model[from]) {
+    pub open: Vec<Open>,
+    /// Places in `open`.
+    must: Vec<usize>,
+    /// For each open server and layer (server × layer) where its runs are, and how many layers the shortest of them has; for
+    /// each of these, the next one a layer longer, where its costs begin, and the fewest cells.
+    begin: Vec<(usize, usize)>,
+    runs: Vec<(usize, usize)>,
+    /// For each layer and open server where the places begin that a path may go on to after it; what that costs.
+    leave: Vec<usize>,
+    onto: Vec<(usize, f64)>,
+}
+
+/// The cheapest ways to the end at some prices.
+#[derive(Default)]
+struct Ways {
+    /// For each set of servers to come back to (layer × open server): where a run begins on one of them, it is no longer.
+    enter: Vec<Vec<f64>>,
+    /// For each such set, ways to leave each open server before each layer (open server × layer, and one more).
+    leaving: Vec<Vec<f64>>,
+    /// What runs cost, and what they pay on each open server.
+    runs: Vec<f64>,
+    prices: Vec<Vec<f32>>,
+}
+
+impl<'c> Rest<'c> {
+    /// In the paper form, with what crossings in the model of the first layer cost (server × server), in parts of what they do at
+    /// the root.
+    pub fn new(
+        (t, r, alive): (&'c Tables, &'c Reduced, &'c Alive),
+        from: usize,
+        open: Vec<Open>,
+        must: &[usize],
+        factors: Option<&[f64]>,
+    ) -> Rest<'c> {
+        let mut place = vec![usize::MAX; t.servers];
+        open.iter().enumerate().for_each(|(k, o)| place[o.server] = k);
+        let must = must.iter().map(|&server| place[server]).collect();
+        let (mut begin, mut runs) = (Vec::with_capacity(open.len() * (t.layers - from) + 1), Vec::new());
+        for o in &open {
+            for l in from..t.layers {
+                let all = alive.runs(l, o.server);
+                begin.push((runs.len(), alive.lengths(l, o.server).start));
+                let fit = all.partition_point(|run| run.1 <= o.cells);
+                runs.extend_from_slice(&all[..fit]);
+            }
+        }
+        begin.push((runs.len(), 0));
+        let (mut leave, mut onto) = (Vec::with_capacity(begin.len()), Vec::new());
+        for l in from..t.layers {
+            for o in &open {
+                leave.push(onto.len());
+                let i = o.server;
+                let all = alive.onto[l * t.servers + i].iter().map(|&(j, cost)| (j as usize, cost));
+                onto.extend(all.filter(|(j, _)| place[*j] != usize::MAX).map(|(j, cost)| match factors {
+                    Some(factors) if t.model[l] == t.model[from] => {
                         let sending = r.sending(t, l, i);
-                        cost = sending + factors[i * s + o.server] * (cost - sending);
+                        (place[j], sending + factors[i * t.servers + j] * (cost - sending))
                     }
-                    let now = &mut now[i];
-                    *now = if cost + enter < *now { cost + enter } else { *now };
-                }
-            }
-            for (o, leaving) in open.iter().zip(leaving.chunks_mut(span)) {
-                leaving[l - from] = now[o.server];
-                let (shortest, longest) = alive.lengths[l * s + o.server];
-                let lengths = shortest as usize..(longest as usize).min(o.runs.from(l).len());
-                if !lengths.is_empty() {
-                    at[row + o.server] =
-                        least_sum(&o.runs.from(l)[lengths.clone()], &leaving[l - from + lengths.start..]);
-                }
-            }
-            for (b, k) in must.iter().enumerate().filter(|(b, _)| set >> b & 1 == 1) {
-                at[row + k] = enter[set & !(1 << b)][row + k];
+                    _ => (place[j], cost),
+                }));
             }
         }
-        enter.push(at);
+        leave.push(onto.len());
+        Rest { t, r, alive, from, open, must, begin, runs, leave, onto }
     }
-    let rows = t.cells[own] + 1;
-    let mut tail = vec![f64::INFINITY; span * rows];
-    if let Some((at_open, o)) = open.iter().enumerate().find(|(_, o)| o.server == own) {
-        for l in (from..t.layers).rev() {
-            let (now, after) = tail[(l - from) * rows..].split_at_mut(rows);
-            let leaving = leaving[at_open * span + l - from];
-            if l + 1 < t.layers {
-                r.end_or_stay(t, l, (own, o.cells), leaving, after, now);
-            } else {
-                r.ends(t, own, o.cells).zip(now).for_each(|(run, way)| *way = run + leaving);
+
+    fn span(&self) -> usize {
+        self.t.layers - self.from
+    }
+
+    /// The runs that begin on the open server k at a layer, counted from the first, and how many layers the first of them has.
+    fn runs(&self, k: usize, at: usize) -> (Range<usize>, usize) {
+        let row = k * self.span() + at;
+        let (first, shortest) = self.begin[row];
+        (first..self.begin[row + 1].0, shortest)
+    }
+
+    /// Where the open server k may be left for after a layer, counted from the first.
+    fn onto(&self, k: usize, at: usize) -> &[(usize, f64)] {
+        let row = at * self.open.len() + k;
+        &self.onto[self.leave[row]..self.leave[row + 1]]
+    }
+
+    fn ways(&self, rates: &Rates, ways: &mut Ways) {
+        let lesser = |a: f64, b: f64| if b < a { b } else { a };
+        let (n, span) = (self.open.len(), self.span());
+        let costs = self.alive.costs(self.t, self.r, rates.nearest());
+        ways.prices.resize(n, Vec::new());
+        ways.runs.clear();
+        for (k, (o, prices)) in self.open.iter().zip(&mut ways.prices).enumerate() {
+            prices.clear();
+            prices.extend(o.prices(rates).iter().map(|&price| below(price * ROUNDED)));
+            let all = &self.runs[self.begin[k * span].0..self.begin[(k + 1) * span].0];
+            ways.runs.extend(all.iter().map(|&(start, need)| f64::from(least_sum(&costs[start..], &prices[need..]))));
+        }
+        let sets = 1usize << self.must.len();
+        ways.enter.resize(sets, Vec::new());
+        ways.leaving.resize(sets, Vec::new());
+        for set in 0..sets {
+            let (before, enter) = ways.enter.split_at_mut(set);
+            let (enter, leaving) = (&mut enter[0], &mut ways.leaving[set]);
+            enter.resize(span * n, f64::INFINITY);
+            leaving.resize(n * (span + 1), f64::INFINITY);
+            for at in (0..span).rev() {
+                let (now, next) = enter[at * n..].split_at_mut(n);
+                for (k, now) in now.iter_mut().enumerate() {
+                    let leaving = &mut leaving[k * (span + 1)..][..span + 1];
+                    leaving[at + 1] = if at + 1 < span {
+                        let onto = self.onto(k, at).iter().map(|&(j, cost)| cost + next[j]);
+                        onto.fold(f64::INFINITY, lesser)
+                    } else if set == 0 {
+                        0.0
+                    } else {
+                        f64::INFINITY
+                    };
+                    let (runs, shortest) = self.runs(k, at);
+                    let all = ways.runs[runs].iter().zip(&leaving[at + shortest..]);
+                    *now = all.map(|(cost, leaving)| cost + leaving).fold(f64::INFINITY, lesser);
+                }
+                for (b, &k) in self.must.iter().enumerate().filter(|(b, _)| set >> b & 1 == 1) {
+                    if let Some(now) = now.get_mut(k) {
+                        *now = before[set & !(1 << b)][at * n + k];
+                    }
+                }
             }
         }
     }
-    (enter.pop().unwrap_or_default(), tail)
+}
+
+/// What ways to the end start from, in seconds: the cost of what lies behind, with prices, less what limits are worth that are
+/// no matter of a context; and the root's price of the weight errors behind, less that of the budgets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Behind {
+    pub cost: f64,
+    pub errors: f64,
+}
+
+/// How far ways at some prices are from keeping the limits.
+struct Excess {
+    /// For each open server, in parts of what is left.
+    memory: Vec<[f64; KINDS]>,
+    /// What the bound rises by with the factor.
+    errors: f64,
+}
+
+impl Rest<'_> {
+    fn bound(&self, behind: Behind, rates: &Rates, way: f64) -> f64 {
+        let worth: f64 = self.open.iter().map(|o| rates.worth(o.server)).sum();
+        behind.cost + rates.factor() * behind.errors + way - worth
+    }
+
+    /// Raises the bound of what begins a run here on the open server `own`, by steps of the prices, until it reaches the limit.
+    pub fn tune(&self, own: usize, behind: Behind, start: Rates, steps: usize, limit: f64) -> Rates {
+        /// Relative step towards a bit more than the limit, how much shorter steps grow, and after how many in vain.
+        const STEP: f64 = 0.5;
+        const BEYOND: f64 = 5e-3;
+        const SHORTER: f64 = 0.6;
+        const PATIENCE: usize = 15;
+        /// Every so many steps, what is left to the limit may be at most so many times what they have won.
+        const ROUND: usize = 10;
+        const FARTHEST: f64 = 16.0;
+        let mut rates = start.clone();
+        let mut best = (f64::NEG_INFINITY, start);
+        let mut direction = vec![0.0; self.open.len() * KINDS + 1];
+        let (mut scale, mut failed, mut before) = (STEP, 0, f64::NEG_INFINITY);
+        let budgets: f64 = self.r.prices.quality.iter().sum();
+        // As for the root's: a path may use twice of a server or nothing, but hardly a tenth more or less of a budget.
+        let weight = (self.t.servers as f64 / self.t.budget.len() as f64).sqrt();
+        let Some(own) = self.open.iter().position(|o| o.server == own) else { return best.1 };
+        let mut ways = Ways::default();
+        for step in 0..=steps {
+            self.ways(&rates, &mut ways);
+            let bound = self.bound(behind, &rates, ways.enter.last().map_or(f64::INFINITY, |all| all[own]));
+            failed = if bound > best.0 { 0 } else { failed + 1 };
+            if bound > best.0 {
+                best = (bound, rates.clone());
+            }
+            if step % ROUND == 0 {
+                if limit - best.0 > FARTHEST * (best.0 - before) {
+                    break;
+                }
+                before = best.0;
+            }
+            if best.0 >= limit || step == steps {
+                break;
+            }
+            if failed >= PATIENCE {
+                (scale, failed) = (scale * SHORTER, 0);
+                rates = best.1.clone();
+                direction.fill(0.0);
+                continue;
+            }
+            let Some(mut excess) = self.excess(&ways, own, behind, &rates) else { break };
+            excess.errors *= if budgets > 0.0 { weight / budgets } else { 0.0 };
+            let (mut dot, mut along) = (0.0, 0.0);
+            let memory = self.open.iter().zip(&mut excess.memory);
+            let mut steepest: Vec<f64> = memory
+                .flat_map(|(o, excess)| {
+                    let rates = rates.memory[o.server].iter().zip(excess);
+                    rates.map(|(rate, x)| if *rate == 0.0 && *x < 0.0 { 0.0 } else { *x })
+                })
+                .collect();
+            steepest.push(excess.errors);
+            for (x, d) in steepest.iter().zip(&direction) {
+                dot += x * d;
+                along += d * d;
+            }
+            let keep = if along > 0.0 && dot < 0.0 { -1.5 * dot / along } else { 0.0 };
+            let mut norm = 0.0;
+            for (d, x) in direction.iter_mut().zip(&steepest) {
+                *d = x + keep * *d;
+                norm += *d * *d;
+            }
+            if norm < 1e-18 {
+                break;
+            }
+            let length = scale * (limit * (1.0 + BEYOND) - bound) / norm;
+            for (o, d) in self.open.iter().zip(direction.chunks(KINDS)) {
+                let rates = rates.memory[o.server].iter_mut().zip(d);
+                rates.for_each(|(rate, d)| *rate = (*rate + length * d).max(0.0));
+            }
+            if budgets > 0.0 {
+                let d = direction.last().copied().unwrap_or(0.0);
+                let factor = rates.factor + length * d * weight / budgets;
+                rates.factor = factor.clamp(FACTORS[0], FACTORS[FACTORS.len() - 1]);
+            }
+        }
+        best.1
+    }
+
+    /// What the cheapest way uses that begins a run here on the open server `k`; nothing if there is none.
+    fn excess(&self, ways: &Ways, mut k: usize, behind: Behind, rates: &Rates) -> Option<Excess> {
+        let (n, span) = (self.open.len(), self.span());
+        let factor = rates.nearest();
+        let other = if factor + 1 < FACTORS.len() { factor + 1 } else { factor - 1 };
+        let by = FACTORS[other] - FACTORS[factor];
+        let costs = |factor| self.alive.costs(self.t, self.r, factor);
+        let (costs, others) = (costs(factor), costs(other));
+        let mut excess = Excess { memory: vec![[-1.0; KINDS]; n], errors: behind.errors };
+        let (mut set, mut at) = (ways.enter.len() - 1, 0);
+        loop {
+            if let Some(b) = self.must.iter().position(|must| *must == k) {
+                set &= !(1 << b);
+            }
+            let leaving = &ways.leaving[set][k * (span + 1)..][..span + 1];
+            let (runs, shortest) = self.runs(k, at);
+            let way = |more: &usize| ways.runs[runs.start + more] + leaving[at + shortest + more];
+            let least = (0..runs.len()).min_by(|a, b| way(a).total_cmp(&way(b)));
+            let more = least.filter(|more| way(more).is_finite())?;
+            let (start, need) = self.runs[runs.start + more];
+            let paid = |used: &usize| costs[start + used - need] + ways.prices[k][*used];
+            let used = (need..=self.open[k].cells).min_by(|a, b| paid(a).total_cmp(&paid(b)))?;
+            excess.memory[k].iter_mut().zip(self.open[k].parts.iter()).for_each(|(x, parts)| *x += parts[used]);
+            excess.errors += f64::from(others[start + used - need] - costs[start + used - need]) / by;
+            at += shortest + more;
+            if at == span {
+                return Some(excess);
+            }
+            let enter = &ways.enter[set][at * n..];
+            let way = |onto: &(usize, f64)| onto.1 + enter[onto.0];
+            k = self.onto(k, at - 1).iter().min_by(|a, b| way(a).total_cmp(&way(b)))?.0;
+        }
+    }
+
+    /// The cheapest ways that begin a run on each server (layer × server), those after each layer on the open server `own`, in a
+    /// run that began here, with so many cells left (layer × cells), and what that run pays for so many cells.
+    pub fn tables(&self, own: usize, rates: &Rates) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let (t, s, n, span) = (self.t, self.t.servers, self.open.len(), self.span());
+        let mut ways = Ways::default();
+        self.ways(rates, &mut ways);
+        let Some(k) = self.open.iter().position(|o| o.server == own) else { return Default::default() };
+        let mut enter = vec![f64::INFINITY; span * s];
+        for (to, from) in enter.chunks_mut(s).zip(ways.enter.last().map_or(&[][..], Vec::as_slice).chunks(n)) {
+            self.open.iter().zip(from).for_each(|(o, way)| to[o.server] = *way);
+        }
+        let (rows, prices) = (self.open[k].cells + 1, self.open[k].prices(rates));
+        let leaving = ways.leaving.pop().unwrap_or_default();
+        let mut tail = vec![f64::INFINITY; span * rows];
+        for at in (0..span).rev() {
+            let (now, after) = tail[at * rows..].split_at_mut(rows);
+            let leaving = leaving[k * (span + 1) + at + 1];
+            now.iter_mut().zip(prices.iter().rev()).for_each(|(way, run)| *way = leaving + run);
+            if at + 1 == span {
+                continue;
+            }
+            let l = self.from + at + 1;
+            for (c, choice) in (t.starts[l]..).zip(t.choices(l)) {
+                let units = usize::from(t.units[c * s + own]);
+                if units >= rows || !fits_alone(t, l, own, choice) {
+                    continue;
+                }
+                let cost =
+                    self.r.computing(t, choice, own) + rates.factor() * self.r.quality[t.model[l]] * choice.quality;
+                for (way, after) in now[units..].iter_mut().zip(&*after) {
+                    let cost = cost + after;
+                    *way = if cost < *way { cost } else { *way };
+                }
+            }
+        }
+        (enter, tail, prices)
+    }
 }
 
 /// The least sum of two numbers at the same place.
-fn least_sum(a: &[f64], b: &[f64]) -> f64 {
+fn least_sum(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 4;
-    let lesser = |a: f64, b: f64| if b < a { b } else { a };
+    let lesser = |a: f32, b: f32| if b < a { b } else { a };
     let n = a.len().min(b.len());
     let (a, b) = (a[..n].chunks_exact(LANES), b[..n].chunks_exact(LANES));
     let rest = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a + b);
-    let mut least = [f64::INFINITY; LANES];
+    let mut least = [f32::INFINITY; LANES];
     for (a, b) in a.zip(b) {
         least.iter_mut().zip(a.iter().zip(b)).for_each(|(least, (a, b))| *least = lesser(*least, a + b));
     }
-    rest.chain(least).fold(f64::INFINITY, lesser)
+    rest.chain(least).fold(f32::INFINITY, lesser)
 }

@@ -81,7 +81,7 @@ fn passes_in_contexts_find_what_trying_everything_finds() {
             let t = Tables::new(&random(seed), communication);
             let mut best = (f64::INFINITY, f64::INFINITY);
             least(&t, &mut Vec::new(), &mut best);
-            let (root, _) = prices::improve(&t, Prices::zero(&t), 200, |prices| Reduced::new(&t, prices), |_| false);
+            let (root, _) = prices::improve(&t, Prices::zero(&t), 200, || false);
             if root.bound.is_infinite() {
                 assert!(best.0.is_infinite(), "{context}");
                 continue;
@@ -94,6 +94,11 @@ fn passes_in_contexts_find_what_trying_everything_finds() {
                 let found = search.pass(f64::INFINITY, width, true, &mut clock);
                 let bound = found.best.map_or(f64::INFINITY, |best| best.0).min(found.open);
                 assert!(bound <= best.0 * (1.0 + 1e-9), "{context}: {bound} is above {}", best.0);
+            }
+            // Nothing is below the best; contexts are made for lower limits and higher ones.
+            for part in [0.9, 0.98, 0.95, 0.995] {
+                let found = search.pass(best.0 * part, WIDE, true, &mut clock);
+                assert!(found.best.is_none() && found.open.is_infinite(), "{context}: {part} of {}", best.0);
             }
             for above in [1e-7, 0.02] {
                 let found = search.pass(best.1 * (1.0 + above), WIDE, false, &mut clock);
