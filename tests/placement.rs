@@ -269,6 +269,27 @@ fn threads_change_nothing() {
     }
 }
 
+/// With more than ten servers passes prove a bit more at a time.
+#[test]
+fn many_servers_may_come_in_any_order() {
+    // What the search found before it raised the prices of contexts.
+    for (seed, known) in [(1, 0.772_964), (4, 1.161_151), (6, 0.925_671)] {
+        let p = problem(&Spec::sized(seed, 24, 12));
+        let mut reversed = p.clone();
+        reversed.servers.reverse();
+        for link in &mut reversed.links {
+            (link.from, link.to) = (11 - link.from, 11 - link.to);
+        }
+        let one = exact(&p, Communication::Chain).unwrap();
+        verify(&p, Communication::Chain, &one).unwrap();
+        let other = delay(&reversed, Communication::Chain);
+        same(other, Some(one.usage.delay_s), 2e-9, &format!("seed {seed}, reversed"));
+        same(other, Some(known), 1e-6, &format!("seed {seed}"));
+        let Outcome::Placed(two) = solve(&p, Communication::Chain, &Limits::NONE, true) else { panic!("feasible") };
+        assert_eq!(*two, one, "seed {seed} on all threads");
+    }
+}
+
 #[test]
 fn limits_stop_the_search_with_a_bound() {
     let p = problem(&Spec::sized(3, 40, 8));

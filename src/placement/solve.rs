@@ -241,11 +241,12 @@ pub(super) fn search(
             orders = simple;
         }
         // Where passes take long, they prove a bit more at a time.
-        let goal = if width > FIRST * WIDER && !few { found.goal(rise) } else { found.delay() };
+        let goal = if width > FIRST * WIDER && !few && widest == WIDEST { found.goal(rise) } else { found.delay() };
         let mut pass = found.pass(&mut search, goal, width, true, clock);
         let proven = pass.open >= goal;
         rise = if pass.labels < EASY * t.layers as u64 { RISES.1 } else { RISES.0 };
-        pass.open = if goal < found.delay() { pass.open.min(goal) } else { pass.open };
+        // What the pass did not look at is not much below the goal.
+        pass.open = if goal < found.delay() { pass.open.min(goal - OPTIMALITY * goal.abs()) } else { pass.open };
         all += 1;
         (found.labels, found.exhausted) = (pass.labels, pass.open.is_infinite());
         let incumbent = found.delay();
@@ -254,7 +255,7 @@ pub(super) fn search(
             found.bound = found.bound.max(incumbent);
             break;
         }
-        if pass.out_of_time || width >= widest {
+        if pass.out_of_time || (width >= widest && !proven) {
             found.work.stopped = true;
             break;
         }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::runs::{Alive, Behind, Open, Rates, Rest};
+use super::rates::{Open, Rates};
+use super::rest::{Behind, Rest};
+use super::runs::Alive;
 use super::{CLOSABLE, Front, Label, Search};
 use crate::placement::delay::Communication;
 use crate::placement::prices::Reduced;
@@ -54,7 +56,8 @@ struct Key {
     must: u64,
     /// Cells left on each server; [`NOTHING`] if it is closed.
     left: Vec<u16>,
-    /// Paper form: pairs of servers that were paid for.
+    /// Paper form: the model, and the pairs of servers that were paid for in it.
+    model: usize,
     paid: Vec<u32>,
 }
 
@@ -157,11 +160,11 @@ impl Contexts {
     }
 
     /// Forgets all that no label has, if there is little room left.
-    pub fn make_room(&mut self, labels: &[Label]) {
+    pub fn make_room<'l>(&mut self, labels: impl Iterator<Item = &'l Label>) {
         if 8 * self.numbers <= ROOM / 2 {
             return;
         }
-        let live: HashSet<u32> = labels.iter().map(|label| label.context).collect();
+        let live: HashSet<u32> = labels.map(|label| label.context).collect();
         self.known.retain(|_, id| live.contains(id));
         self.free.clear();
         self.numbers = 0;
@@ -319,15 +322,17 @@ impl Search<'_> {
             let part = t.cells[k].div_ceil(PARTS).max(1);
             (t.cells_left(k, left).div_ceil(part) * part).min(t.cells[k]) as u16
         };
+        let paper = t.communication == Communication::Paper;
+        let model = if paper { t.model[l] } else { 0 };
         let mut paid = Vec::new();
-        if t.communication == Communication::Paper && !t.model_ends(l - 1) {
+        if paper && !t.model_ends(l - 1) {
             let from = front.labels[label.parent as usize].server;
             paid.extend(front.paid[label.parent as usize].iter().map(|paid| paid.0));
             paid.push(from * s as u32 + label.server);
             paid.sort_unstable();
             paid.dedup();
         }
-        Key { own: label.server, must: label.must, left: (0..s).map(cells).collect(), paid }
+        Key { own: label.server, must: label.must, left: (0..s).map(cells).collect(), model, paid }
     }
 
     /// Paper form: what bounds may count of a crossing of each pair from layer l on in its model, in parts of what they

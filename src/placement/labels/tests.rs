@@ -32,8 +32,10 @@ fn random(seed: u64) -> Problem {
         link.bandwidth_bytes_per_s *= 50.0;
     }
     if d.below(5, 4) == 0 {
+        // The first one is often the shortest: others pay for the same pairs again.
+        let first = 1 + d.below(6, LAYERS as u64 - 1) as usize;
         let mut second = p.models[0].clone();
-        second.layers = p.models[0].layers.split_off(LAYERS / 2);
+        second.layers = p.models[0].layers.split_off(first);
         second.name = "second".into();
         p.models.push(second);
         p.models.iter_mut().for_each(|model| model.budget *= 0.6);
@@ -98,7 +100,9 @@ fn passes_in_contexts_find_what_trying_everything_finds() {
             // Nothing is below the best; contexts are made for lower limits and higher ones.
             for part in [0.9, 0.98, 0.95, 0.995] {
                 let found = search.pass(best.0 * part, WIDE, true, &mut clock);
-                assert!(found.best.is_none() && found.open.is_infinite(), "{context}: {part} of {}", best.0);
+                let least = found.best.map_or(f64::INFINITY, |found| found.0);
+                assert!(found.open.is_infinite(), "{context}: {part} of {}", best.0);
+                assert!(least >= best.0 * (1.0 - 1e-9), "{context}: {least} at {part} of {}", best.0);
             }
             for above in [1e-7, 0.02] {
                 let found = search.pass(best.1 * (1.0 + above), WIDE, false, &mut clock);
