@@ -9,7 +9,7 @@
 //! - [`delay`]: the delay and what an assignment uses, from the definitions, in both forms of communication;
 //! - [`curve`]: ΔPPL against weight errors, as declared;
 //! - [`generate`]: seeded problems;
-//! - `tables`, `prices`, `ways`, `labels`, `orders`, [`solve`]: the exact solver, a resource-constrained shortest path with a
+//! - `tables`, `prices`, `labels`, `orders`, [`solve`]: the exact solver, a resource-constrained shortest path with a
 //!   local search for good assignments;
 //! - [`infeasible`]: which constraint cannot be met, and by how much;
 //! - [`baseline`]: what one would do without it;

@@ -110,10 +110,10 @@ const FIRST: usize = 16;
 const WIDER: usize = 8;
 const WIDEST: usize = 1 << 22;
 /// Passes after which infeasibility is asked for.
-const NARROW: u64 = 2;
+const ASKED: u64 = 2;
 /// After how many passes orders of servers are searched, and how many of them shaken: with few servers passes are fast and
-/// orders too, and there are four times as many each next time; with many, narrow passes find little. There are some for
-/// each layer and server then, at most so many, and a quarter of that each next time.
+/// orders too, and there are four times as many each next time; with many, narrow passes find little, and there are some
+/// for each layer and server, at most so many, each time.
 const FEW_SERVERS: usize = 10;
 const ORDERS_OF_FEW: (u64, usize) = (3, 256);
 const ORDERS_OF_MANY: (u64, f64, usize) = (2, 0.4, 2048);
@@ -124,6 +124,7 @@ const EASY: u64 = 16;
 const NEXT: f64 = 3e-3;
 /// The widest pass in the chain form before the paper's.
 const CHAIN_FIRST: usize = 8192;
+
 /// Finds the fastest assignment. `threads` says whether to use rayon's pool; the result does not depend on it.
 pub fn solve(problem: &Problem, communication: Communication, limits: &Limits, threads: bool) -> Outcome {
     solve_tables(problem, &Tables::new(problem, communication), limits, threads)
@@ -170,6 +171,18 @@ pub(super) struct Found {
     exhausted: bool,
 }
 
+/// What is to come after a pass.
+enum Next {
+    /// Nothing is open.
+    Nothing,
+    /// Nothing can come.
+    OutOfTime,
+    /// The goal was proven: a higher one, by this part of the gap.
+    Higher { rise: f64 },
+    /// Labels were dropped below the goal: a wider pass.
+    Wider,
+}
+
 impl Found {
     /// One pass, for what is below a delay.
     fn pass(
@@ -185,6 +198,43 @@ impl Found {
         self.work.labels += pass.labels;
         self.better(search.t, pass.best.take());
         pass
+    }
+
+    /// One pass for what is below a goal, which raises the bound.
+    fn round(&mut self, search: &mut Search<'_>, goal: f64, width: usize, clock: &mut Clock) -> Next {
+        let pass = self.pass(search, goal, width, true, clock);
+        (self.labels, self.exhausted) = (pass.labels, pass.open.is_infinite());
+        // What the pass did not look at is not much below the goal.
+        let proven = pass.open >= goal;
+        let open = if goal < self.delay() { pass.open.min(goal - OPTIMALITY * goal.abs()) } else { pass.open };
+        self.bound = self.bound.max(open.min(self.delay()));
+        if open >= self.delay() || open.is_infinite() {
+            Next::Nothing
+        } else if pass.out_of_time {
+            Next::OutOfTime
+        } else if proven {
+            Next::Higher { rise: if pass.labels < EASY * search.t.layers as u64 { RISES.1 } else { RISES.0 } }
+        } else {
+            Next::Wider
+        }
+    }
+
+    /// Orders of servers, from those of the best path, after so many rounds of passes.
+    fn look_along_orders(&mut self, search: &Search<'_>, rounds: u64, clock: &mut Clock, threads: bool) {
+        let t = search.t;
+        let few = t.servers <= FEW_SERVERS;
+        let Some(again) = rounds.checked_sub(if few { ORDERS_OF_FEW.0 } else { ORDERS_OF_MANY.0 }) else { return };
+        let shaken = if few {
+            ORDERS_OF_FEW.1 << (2 * again)
+        } else {
+            ((ORDERS_OF_MANY.1 * (t.layers * t.servers) as f64) as usize).min(ORDERS_OF_MANY.2)
+        };
+        let start: Vec<usize> = match &self.best {
+            Some((_, seats)) => seats.iter().map(|seat| seat.server).collect(),
+            None => search.reduced.path.iter().map(|x| x.0 as usize).collect(),
+        };
+        self.better(t, local(t, &search.reduced, &start, (again, shaken), clock, threads));
+        self.work.orders += shaken as u64;
     }
 
     /// The bound to prove next.
@@ -233,7 +283,7 @@ pub(super) fn search(
     let mut simple = chain && t.budget.len() == 1 && few;
     // Orders of servers give no more than that, or next to nothing more.
     let mut orders = chain;
-    let mut all = 0;
+    let mut rounds = 0;
     loop {
         if simple && width > FIRST {
             let pass = found.pass(&mut search, found.delay(), width, false, clock);
@@ -242,52 +292,28 @@ pub(super) fn search(
         }
         // Where passes take long, they prove a bit more at a time.
         let goal = if width > FIRST * WIDER && !few && widest == WIDEST { found.goal(rise) } else { found.delay() };
-        let mut pass = found.pass(&mut search, goal, width, true, clock);
-        let proven = pass.open >= goal;
-        rise = if pass.labels < EASY * t.layers as u64 { RISES.1 } else { RISES.0 };
-        // What the pass did not look at is not much below the goal.
-        pass.open = if goal < found.delay() { pass.open.min(goal - OPTIMALITY * goal.abs()) } else { pass.open };
-        all += 1;
-        (found.labels, found.exhausted) = (pass.labels, pass.open.is_infinite());
-        let incumbent = found.delay();
-        found.bound = found.bound.max(pass.open.min(incumbent));
-        if pass.open >= incumbent || pass.open.is_infinite() {
-            found.bound = found.bound.max(incumbent);
-            break;
+        let next = found.round(&mut search, goal, width, clock);
+        rounds += 1;
+        match next {
+            Next::Nothing => break,
+            Next::Higher { rise: by } => rise = by,
+            Next::Wider if width < widest => (width, rise) = (width * WIDER, RISES.0),
+            Next::Wider | Next::OutOfTime => {
+                found.work.stopped = true;
+                break;
+            }
         }
-        if pass.out_of_time || (width >= widest && !proven) {
-            found.work.stopped = true;
-            break;
+        if orders {
+            found.look_along_orders(&search, rounds, clock, threads);
         }
-        let after = if few { ORDERS_OF_FEW.0 } else { ORDERS_OF_MANY.0 };
-        if let Some(again) = u64::checked_sub(all, after).filter(|_| orders) {
-            let some = (ORDERS_OF_MANY.1 * (t.layers * t.servers) as f64) as usize;
-            let some = some.min(ORDERS_OF_MANY.2);
-            let shaken = match (few, again) {
-                (true, _) => ORDERS_OF_FEW.1 << (2 * again),
-                (false, 0) => some,
-                (false, _) => some.div_ceil(4),
-            };
-            let start = found.best.as_ref().map_or_else(
-                || search.reduced.path.iter().map(|x| x.0 as usize).collect(),
-                |best| best.1.iter().map(|seat| seat.server).collect::<Vec<usize>>(),
-            );
-            let better = local(t, &search.reduced, &start, (again, shaken), clock, threads);
-            found.better(t, better);
-            found.work.orders += shaken as u64;
-        }
-        // What two passes did not find may not be there.
-        if found.best.is_none() && all == NARROW {
+        // What some passes did not find may not be there.
+        if found.best.is_none() && rounds == ASKED {
             let (nothing, steps) = prices::nothing_feasible(t, most, || clock.look());
             found.work.price_steps += steps as u64;
             if nothing {
                 break;
             }
         }
-        if proven {
-            continue;
-        }
-        width *= WIDER;
     }
     found
 }
