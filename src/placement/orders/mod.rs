@@ -17,6 +17,8 @@ mod bits;
 mod costs;
 mod line;
 mod moves;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashSet, VecDeque};
 

@@ -16,7 +16,7 @@ pub(super) struct Change<'a> {
     fan: &'a [Costs<'a>],
     line: &'a Line,
     room: &'a mut Room,
-    value: f64,
+    pub value: f64,
     a: usize,
     b: usize,
     middle: Vec<usize>,
