@@ -127,7 +127,7 @@ fn two_models(seed: u64) -> Problem {
 
 #[test]
 fn several_models_share_servers() {
-    let mut placed = 0;
+    let (mut placed, mut named) = (0, 0);
     for seed in 0..200 {
         let p = two_models(seed);
         let options: f64 = p.layers().map(|(_, l)| (l.widths.len() * p.servers.len()) as f64).product();
@@ -140,12 +140,20 @@ fn several_models_share_servers() {
             let found = exact(&p, communication);
             if let Some(s) = &found {
                 verify(&p, communication, s).unwrap_or_else(|e| panic!("seed {seed}: {e:?}"));
+                // What is wrong is said of its model.
+                let mut strict = p.clone();
+                strict.models[1].budget = 0.0;
+                if s.usage.quality[1] > 0.0 {
+                    let e = verify(&strict, communication, s).unwrap_err();
+                    assert!(e.detail.starts_with("weight error of b "), "seed {seed}: {e:?}");
+                    named += 1;
+                }
             }
             let found = found.map(|s| s.usage.delay_s);
             same(found, best, 1e-9, &format!("seed {seed}, {}", communication.name()));
         }
     }
-    assert!(placed > 20, "{placed}");
+    assert!(placed > 20 && named > 20, "{placed} placed, {named} named");
 }
 
 #[test]

@@ -334,6 +334,23 @@ pub(super) fn fits_alone(t: &Tables, l: usize, server: usize, c: &Choice) -> boo
         && (t.kinds <= BUSY || t.busy(t.seconds(c, server), server) <= capacity[BUSY])
 }
 
+/// The direction of a step from the one before and the steepest one: turned away from going back and forth (Camerini, Fratta
+/// and Maffioli). Returns the square of its length.
+pub(super) fn deflect(direction: &mut [f64], steepest: &[f64]) -> f64 {
+    let (mut dot, mut along) = (0.0, 0.0);
+    for (x, d) in steepest.iter().zip(&*direction) {
+        dot += x * d;
+        along += d * d;
+    }
+    let keep = if along > 0.0 && dot < 0.0 { -1.5 * dot / along } else { 0.0 };
+    let mut norm = 0.0;
+    for (d, x) in direction.iter_mut().zip(steepest) {
+        *d = x + keep * *d;
+        norm += *d * *d;
+    }
+    norm
+}
+
 /// Improves prices, for at most so many steps, until it is to stop. Returns the best, and the steps.
 pub(super) fn improve(t: &Tables, from: Prices, steps: usize, mut stop: impl FnMut() -> bool) -> (Reduced, usize) {
     /// How far the first goal is, and how much shorter steps grow after so many in vain.
@@ -353,24 +370,13 @@ pub(super) fn improve(t: &Tables, from: Prices, steps: usize, mut stop: impl FnM
     let (mut scale, mut failed) = (1.0, 0);
     while done < steps && scale > 1e-3 {
         let mut excess = excess(t, &path);
-        let (mut dot, mut along) = (0.0, 0.0);
-        for (((x, price), before), weight) in
-            excess.iter_mut().zip(prices.iter_mut()).zip(&direction).zip(weights.iter())
-        {
-            *x *= weight;
+        let mut steepest = Vec::with_capacity(direction.len());
+        for ((x, price), weight) in excess.iter_mut().zip(prices.iter()).zip(weights.iter()) {
             // A price of 0 cannot fall.
-            if *price == 0.0 && *x < 0.0 {
-                *x = 0.0;
-            }
-            dot += *x * before;
-            along += before * before;
+            let x = *x * weight;
+            steepest.push(if *price == 0.0 && x < 0.0 { 0.0 } else { x });
         }
-        let keep = if along > 0.0 && dot < 0.0 { -1.5 * dot / along } else { 0.0 };
-        let mut norm = 0.0;
-        for (d, x) in direction.iter_mut().zip(excess.iter_mut()) {
-            *d = *x + keep * *d;
-            norm += *d * *d;
-        }
+        let norm = deflect(&mut direction, &steepest);
         if norm < 1e-18 {
             break;
         }

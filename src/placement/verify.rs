@@ -107,7 +107,8 @@ fn delay(problem: &Problem, communication: Communication, seats: &[Seat]) -> Res
         for (l, (layer, seat)) in model.layers.iter().zip(own).enumerate() {
             let width = layer.widths.iter().find(|w| w.bits == seat.bits);
             let (Some(width), Some(server)) = (width, problem.servers.get(seat.server)) else {
-                return fail("seats", format!("{}: no server {} with {} bits", layer.name, seat.server, seat.bits));
+                let layer = problem.called(model, layer);
+                return fail("seats", format!("{layer}: no server {} with {} bits", seat.server, seat.bits));
             };
             error += width.error;
             memory[seat.server] += layer.parameters * f64::from(seat.bits) / 8.0 + layer.kv_bytes_per_token * held;
@@ -116,7 +117,10 @@ fn delay(problem: &Problem, communication: Communication, seats: &[Seat]) -> Res
             let Some(next) = own.get(l + 1).filter(|next| next.server != seat.server) else { continue };
             let Some(&(latency, per_byte)) = links.get(&(seat.server, next.server)) else {
                 let to = &problem.servers.get(next.server).map_or("?", |s| &s.name);
-                return fail("link", format!("there is none from {} to {to}, after {}", server.name, layer.name));
+                return fail(
+                    "link",
+                    format!("there is none from {} to {to}, after {}", server.name, problem.called(model, layer)),
+                );
             };
             let prompt = latency + p * layer.activation_bytes * per_byte;
             let token = latency + layer.activation_bytes * per_byte;
@@ -129,7 +133,8 @@ fn delay(problem: &Problem, communication: Communication, seats: &[Seat]) -> Res
             }
         }
         if is_above(error, model.budget * (1.0 + 2.0 * TOLERANCE)) {
-            return fail("quality", format!("weight error {}, and the budget is {}", rounded(error), model.budget));
+            let (error, of) = (rounded(error), problem.of(model));
+            return fail("quality", format!("weight error{of} {error}, and the budget is {}", model.budget));
         }
         total += charges.values().sum::<f64>();
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::rates::{FACTORS, KINDS, Open, Rates};
 use super::runs::{Alive, ROUNDED, below};
-use crate::placement::prices::{Reduced, fits_alone};
+use crate::placement::prices::{Reduced, deflect, fits_alone};
 use crate::placement::tables::Tables;
 
 /// What a context leaves: runs may begin from a layer on, on some servers, and must on others.
@@ -207,7 +207,6 @@ impl Rest<'_> {
             }
             let Some(mut excess) = self.excess(&ways, own, behind, &rates) else { break };
             excess.errors *= if budgets > 0.0 { weight / budgets } else { 0.0 };
-            let (mut dot, mut along) = (0.0, 0.0);
             let memory = self.open.iter().zip(&mut excess.memory);
             let mut steepest: Vec<f64> = memory
                 .flat_map(|(o, excess)| {
@@ -216,16 +215,7 @@ impl Rest<'_> {
                 })
                 .collect();
             steepest.push(excess.errors);
-            for (x, d) in steepest.iter().zip(&direction) {
-                dot += x * d;
-                along += d * d;
-            }
-            let keep = if along > 0.0 && dot < 0.0 { -1.5 * dot / along } else { 0.0 };
-            let mut norm = 0.0;
-            for (d, x) in direction.iter_mut().zip(&steepest) {
-                *d = x + keep * *d;
-                norm += *d * *d;
-            }
+            let norm = deflect(&mut direction, &steepest);
             if norm < 1e-18 {
                 break;
             }
