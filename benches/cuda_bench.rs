@@ -1,4 +1,5 @@
-//! The CPU and a CUDA device on the same instances: `cargo bench --bench cuda_bench`, or the binary alone with `--bench`.
+//! The CPU and a CUDA device on the same instances: `cargo bench --bench cuda_bench`, or the binary alone with
+//! `--bench`.
 //!
 //! `DFTSP_BENCH_LARGE=1` adds 10,000,000 requests, and makes it 100,000 cells in place of 10,000. Without a device it
 //! says so and measures the CPU alone, briefly.

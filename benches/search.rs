@@ -87,8 +87,8 @@ fn solve_many(c: &mut Criterion) {
     group.finish();
 }
 
-/// The paper's tree without pruning: nodes visited and paths checked a second. Trees of 60 requests have 10,000 paths at
-/// most, which one thread does; those of 200 are shared out.
+/// The paper's tree without pruning: nodes visited and paths checked a second. Trees of 60 requests have 10,000 paths
+/// at most, which one thread does; those of 200 are shared out.
 fn exhaustive(c: &mut Criterion) {
     let method = Method::Algorithm1 { prune: false };
     let mut group = c.benchmark_group("exhaustive");

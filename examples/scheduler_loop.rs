@@ -1,4 +1,5 @@
-//! A scheduler loop around the solver: requests arrive, wait, are served or expire, epoch after epoch, in several cells.
+//! A scheduler loop around the solver: requests arrive, wait, are served or expire, epoch after epoch, in several
+//! cells.
 //!
 //! ```text
 //! cargo run --release --no-default-features --example scheduler_loop

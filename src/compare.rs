@@ -1,7 +1,7 @@
 //! Measures the backends against each other on the same instances.
 //!
-//! In: a [`Plan`]. Out: a [`Comparison`]: for each instance how long each [`Setting`] took to the proof, and whether all
-//! gave the same. Whatever differs is kept beside the times, so that no time stands for a wrong result.
+//! In: a [`Plan`]. Out: a [`Comparison`]: for each instance how long each [`Setting`] took to the proof, and whether
+//! all gave the same. Whatever differs is kept beside the times, so that no time stands for a wrong result.
 
 use std::time::{Duration, Instant};
 

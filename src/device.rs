@@ -19,8 +19,8 @@ pub enum Choice {
 pub struct Ran {
     /// "cpu" or "cuda".
     pub backend: &'static str,
-    /// Why there. None where there was no choice: without a driver, with [`Choice::Cpu`], or where nothing was large enough
-    /// to think of a device.
+    /// Why there. None where there was no choice: without a driver, with [`Choice::Cpu`], or where nothing was large
+    /// enough to think of a device.
     pub why: Option<String>,
     /// The device that was asked for failed in the middle; the search was then done again on the CPU.
     pub fault: Option<Fault>,

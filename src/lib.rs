@@ -56,15 +56,15 @@
 //! | | [`reproduce`] | the paper's figures and tables beside its claims |
 //! | program | `cli` | `dftsp solve`, `verify`, `explain`, `generate`, `export`, `simulate`, `sweep`, `reproduce`, `compare`, `weights`, `place`, `devices` |
 //!
-//! [`error`], [`limits`], [`device`] (where a search runs, and why) and `files` serve them all; the clock of [`search`] its backends
-//! too.
+//! [`error`], [`limits`], [`device`] (where a search runs, and why) and `files` serve them all; the clock of [`search`]
+//! its backends too.
 //!
 //! # Features
 //!
-//! `cli` (default) builds the program and brings `files`, readers and writers, `ilp`, placements by a general solver (in Rust;
-//! `highs`: by HiGHS, built from C++), `plots`, plots as SVG, `simulation`, the node over time, and `weights`, safetensors
-//! files and the quantiser. Without default features the library depends on `libm`, `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the GPU backend,
-//! with `bytemuck` and `cudarc`.
+//! `cli` (default) builds the program and brings `files`, readers and writers, `ilp`, placements by a general solver
+//! (in Rust; `highs`: by HiGHS, built from C++), `plots`, plots as SVG, `simulation`, the node over time, and
+//! `weights`, safetensors files and the quantiser. Without default features the library depends on `libm`,
+//! `rand_chacha`, `rayon` and `thiserror` only. `cuda` (default) is the GPU backend, with `bytemuck` and `cudarc`.
 
 // The generators of tests/common/ serve the tests in here too.
 #[cfg(all(test, feature = "cuda", dftsp_has_emulator))]

@@ -111,7 +111,8 @@ pub const LAYER_MEMORY: f64 = 1e13;
 pub const ALL_LAYERS_MEMORY: f64 = 1e15;
 /// Requests that servers have room for at once.
 pub const HELD: Range = from(1.0, 1e6, "requests");
-/// The least weight error, and the least of a server's or model's limits, that is not 0: less than it cannot be divided by.
+/// The least weight error, and the least of a server's or model's limits, that is not 0: less than it cannot be divided
+/// by.
 pub const SMALLEST_PART: f64 = 1e-100;
 /// Weight error of a layer at a width.
 pub const WEIGHT_ERROR: Range = from(0.0, 1e9, "a relative error");

@@ -36,8 +36,8 @@ pub enum Method {
         /// Whether branches that cannot reach z are skipped.
         prune: bool,
     },
-    /// The batch of [`Method::Algorithm1`], without what provably holds none: sizes above the bound that the flat method
-    /// proves, and whatever its prices rule out. Called optimal where that bound proves it, too.
+    /// The batch of [`Method::Algorithm1`], without what provably holds none: sizes above the bound that the flat
+    /// method proves, and whatever its prices rule out. Called optimal where that bound proves it, too.
     Algorithm1FromBound,
     /// Every batch; for small instances.
     BruteForce,
@@ -148,8 +148,8 @@ impl Solver {
         Solver { observer: Some(observer), ..self }
     }
 
-    /// Searches there. Results never depend on it. Other methods than [`Method::Flat`] and Algorithm 1 without pruning run
-    /// on the CPU all the same.
+    /// Searches there. Results never depend on it. Other methods than [`Method::Flat`] and Algorithm 1 without pruning
+    /// run on the CPU all the same.
     ///
     /// # Errors
     /// [`Choice::Cuda`] where there is no device that can be used.

@@ -146,7 +146,8 @@ fn huge(rng: &mut Rng) -> Instance {
     Instance::new(c, capacity).unwrap()
 }
 
-/// The instance of a seed. Two in a hundred have 2,049 to 20,000 requests, four in 20,000 have 100,000, and one a million.
+/// The instance of a seed. Two in a hundred have 2,049 to 20,000 requests, four in 20,000 have 100,000, and one a
+/// million.
 fn instance_of(seed: u64) -> Instance {
     let rng = &mut Rng::new(60_000_000 + seed);
     let channel = rng.pick(&[Channel::Shared, Channel::Fading]);
@@ -290,7 +291,8 @@ fn one_solver_serves_many_threads() {
     });
 }
 
-/// Callers in a thread pool of their own, which steal each other's work while they wait; and calls of all kinds at once.
+/// Callers in a thread pool of their own, which steal each other's work while they wait; and calls of all kinds at
+/// once.
 #[test]
 fn callers_in_a_pool_of_their_own_do_not_wait_for_each_other() {
     let Some(gpu) = cuda() else { return };

@@ -67,8 +67,8 @@ pub(crate) trait Backend: std::fmt::Debug {
         clock: &Clock,
     ) -> bool;
 
-    /// The time of each of so many surveys in a row, for comparisons: columns and sums are where they are used. None if it
-    /// failed.
+    /// The time of each of so many surveys in a row, for comparisons: columns and sums are where they are used. None if
+    /// it failed.
     fn time_surveys(
         &self,
         view: &View<'_>,

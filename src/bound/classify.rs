@@ -1,5 +1,5 @@
-//! The bound pass: every request once, into the bucket of its budget, taken, left or listed; and lists of those that are
-//! asked for later. On the CPU; each backend has its own.
+//! The bound pass: every request once, into the bucket of its budget, taken, left or listed; and lists of those that
+//! are asked for later. On the CPU; each backend has its own.
 
 use std::cmp::Reverse;
 

@@ -4,16 +4,16 @@
 //! every deadline and linear programs cost as much as the few requests that are not certain.
 //!
 //! **Why it is exact.** A request whose price λ·a is at most 1 for every λ of the region has a reduced cost 1 − λ·a ≥ 0
-//! throughout; it is *taken*. One whose price is at least 1 throughout adds nothing to any UB_λ(d); it is *left*. So all that
-//! are taken before d add (their number) − λ·(the sum of their costs), which is exact in integers; the rest, the *core*,
-//! is listed. For λ in the region that is UB_λ(d) itself, not an estimate of it. Which requests are taken and left is
-//! decided in floats, with a margin far above their error ([`Region`]).
+//! throughout; it is *taken*. One whose price is at least 1 throughout adds nothing to any UB_λ(d); it is *left*. So
+//! all that are taken before d add (their number) − λ·(the sum of their costs), which is exact in integers; the rest,
+//! the *core*, is listed. For λ in the region that is UB_λ(d) itself, not an estimate of it. Which requests are taken
+//! and left is decided in floats, with a margin far above their error ([`Region`]).
 //!
 //! **Deadlines in segments.** The axis of deadline budgets is cut into *segments*, loosest first. With e the largest
 //! budget in a segment and F the requests up to its end, λ·(U, W, K, e) + Σ_F max(0, 1 − λ·a) bounds every d in it
-//! ([`super`]). So requests need not be sorted: one pass puts each into its bucket of budgets, and only the buckets that
-//! stay open are sorted, when there is an incumbent to close the others with. A million requests are settled in less
-//! time than sorting them takes.
+//! ([`super`]). So requests need not be sorted: one pass puts each into its bucket of budgets, and only the buckets
+//! that stay open are sorted, when there is an incumbent to close the others with. A million requests are settled in
+//! less time than sorting them takes.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -382,8 +382,8 @@ impl Condensed {
         m.price(&self.capacities(segment)) + certain + gained
     }
 
-    /// What could be free at a run, or is taken for certain: a price below 1 and a bit, by as much as `budget` allows. In
-    /// floats, which tell apart what is certainly left: most.
+    /// What could be free at a run, or is taken for certain: a price below 1 and a bit, by as much as `budget` allows.
+    /// In floats, which tell apart what is certainly left: most.
     pub fn priced(&self, m: &Multipliers, budget: u128) -> (Column, f64) {
         (m.to_real(), 1.0 + budget as f64 / m.one() as f64 * (1.0 + 1e-9) + PRICE_ERROR)
     }

@@ -22,10 +22,11 @@ pub(crate) struct Region {
     pub width: f64,
 }
 
-/// Float prices near 1 are this exact and more. Costs are in units of their mean, and 10⁻⁹ on the diagonal of Σ a aᵀ keeps
+/// Float prices near 1 are this exact and more. Costs are in units of their mean, and 10⁻⁹ on the diagonal of Σ a aᵀ
+/// keeps
 /// |L⁻¹| below 3.2·10⁴; so for a request of a price near 1 sums of four products err by less than 10⁻¹⁵·10⁵. What
-/// coordinates of λ err, 10⁻¹² of it, counts times Σ|y|, and is far below the reach, width·Σ|y|, as long as the width is
-/// not tiny ([`Region::MIN_WIDTH`]).
+/// coordinates of λ err, 10⁻¹² of it, counts times Σ|y|, and is far below the reach, width·Σ|y|, as long as the width
+/// is not tiny ([`Region::MIN_WIDTH`]).
 pub(crate) const PRICE_ERROR: f64 = 1e-8;
 
 impl Region {

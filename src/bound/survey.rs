@@ -8,8 +8,8 @@ use crate::rank::{COMPUTE, RESOURCES};
 /// The reduced costs of all requests at a few λ, summed by bucket of budgets.
 ///
 /// Each is rounded up to whole units of 2⁻³² requests and raised by one more, which is far above the error of its float
-/// (a price near 1 errs by less than 2⁻⁴⁸); the sums are then exact, of any number of requests, in any order: 2³⁰ of them
-/// are below 2⁶³.
+/// (a price near 1 errs by less than 2⁻⁴⁸); the sums are then exact, of any number of requests, in any order: 2³⁰ of
+/// them are below 2⁶³.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Survey {
     pub parts: Vec<Vec<[u64; LANES]>>,

@@ -3,8 +3,8 @@
 use crate::instance::{Columns, Instance};
 use crate::rank::{COMPUTE, RESOURCES};
 
-/// Requests of an instance, evenly spread: one in `stride`, in blocks that fill a cache line, with so much less of every
-/// capacity.
+/// Requests of an instance, evenly spread: one in `stride`, in blocks that fill a cache line, with so much less of
+/// every capacity.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'i> {
     pub columns: &'i Columns,

@@ -29,9 +29,9 @@ pub(super) struct Args {
     /// Sizes of the instances.
     #[arg(long, value_name = "N,..", default_value = "500,10000,100000,1000000")]
     requests: String,
-    /// Which instances. fading, shared: all four constraints bind. paper: only the deadline does. continuous: as fading,
-    /// with prompts and outputs of any length. hard-leaves: the hardest known. cells: many small ones in one call.
-    /// unpruned: the paper's tree for 200 requests, all of it. bound-pass: no proof, one pass over all requests.
+    /// Which instances. fading, shared: all four constraints bind. paper: only the deadline does. continuous: as
+    /// fading, with prompts and outputs of any length. hard-leaves: the hardest known. cells: many small ones in one
+    /// call. unpruned: the paper's tree for 200 requests, all of it. bound-pass: no proof, one pass over all requests.
     #[arg(
         long,
         value_name = "NAME,..",

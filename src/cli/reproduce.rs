@@ -18,7 +18,8 @@ use crate::simulation::DURATION;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// What: fig5a, fig5b, fig6a, fig6b, table2, table3 (the paper's); sensitivity, binding, fading, padding, bursts,
-    /// models (what it leaves open); all of these; traces (with --traces); placement (the second paper: layers on edge servers).
+    /// models (what it leaves open); all of these; traces (with --traces); placement (the second paper: layers on edge
+    /// servers).
     #[arg(default_value = "all", value_name = "TARGET")]
     targets: Vec<String>,
     /// Where report.md, the tables (CSV) and the plots (SVG) go; the folder is made if it is not there.

@@ -65,9 +65,9 @@ impl From<Backend> for Choice {
 pub(super) struct Args {
     #[command(flatten)]
     epoch: EpochArgs,
-    /// flat: exact, any instance. dftsp: Algorithm 1 of the paper (dftsp-unpruned: without its pruning; dftsp-from-bound:
-    /// its batch, but quickly). brute-force: every batch. static, none: the paper's StB and NoB. fcfs, edf, shortest:
-    /// greedy in that order.
+    /// flat: exact, any instance. dftsp: Algorithm 1 of the paper (dftsp-unpruned: without its pruning;
+    /// dftsp-from-bound: its batch, but quickly). brute-force: every batch. static, none: the paper's StB and NoB.
+    /// fcfs, edf, shortest: greedy in that order.
     #[arg(long, default_value = "flat", value_parser = PossibleValuesParser::new(Method::ALL.map(Method::name)))]
     solver: String,
     /// Batch size of --solver static; without it, what fits in the worst case.

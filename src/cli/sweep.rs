@@ -25,8 +25,8 @@ use crate::simulation::{CostModel, Source};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A key of the scenario as in --set, and the values that it takes: a list (5,10,25; bloom-3b,opt-13b;
-    /// `[0.5,2],[1,4]`), a range with its step (5..250:5, both ends included) or with its factor (1e12..1e14:x10), or some
-    /// of them with commas between. May be given three times, for every combination.
+    /// `[0.5,2],[1,4]`), a range with its step (5..250:5, both ends included) or with its factor (1e12..1e14:x10), or
+    /// some of them with commas between. May be given three times, for every combination.
     #[arg(long, value_name = "KEY=SPEC", required = true, allow_hyphen_values = true)]
     vary: Vec<String>,
     /// Each point is run with seeds 1 to this, in place of the scenario's synthesis.seed.

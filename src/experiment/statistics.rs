@@ -55,7 +55,8 @@ pub enum Comparison {
     Smaller,
 }
 
-/// Compares values pair by pair, such as those of the same seeds: what both have in common does not blur the difference.
+/// Compares values pair by pair, such as those of the same seeds: what both have in common does not blur the
+/// difference.
 pub fn compare(first: &[f64], second: &[f64]) -> Comparison {
     let differences: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
     if differences.iter().all(|&d| d == 0.0) {

@@ -1,9 +1,9 @@
 //! What more of a resource, or one request less, would change: marginal values of an epoch.
 //!
-//! In: scenario, requests, a step for each resource, a solver. Out: an [`Explanation`]. Three answers for each resource,
-//! none of which stands in for another:
-//! - **the truth**: the scenario with the step, solved again. A wider band lets in more noise, which changes the cost of
-//!   every request, and more of anything makes requests servable that were not; solving again counts it all;
+//! In: scenario, requests, a step for each resource, a solver. Out: an [`Explanation`]. Three answers for each
+//! resource, none of which stands in for another:
+//! - **the truth**: the scenario with the step, solved again. A wider band lets in more noise, which changes the cost
+//!   of every request, and more of anything makes requests servable that were not; solving again counts it all;
 //! - **the dual bound**: what the multipliers of the first proof say of the changed instance, without solving it
 //!   ([`dual_bound`]). Any λ bounds any instance, so it is proven, however the costs changed;
 //! - **the dual price**: the slope of the relaxation at the deadline that limits it, in requests per unit. It is not
@@ -406,8 +406,8 @@ impl<'e> Base<'e> {
 
     /// Requests per Hz, Hz, byte and FLOP/s at the deadline where the relaxation is largest.
     ///
-    /// What λ_r is per unit of the instance, λ_r · (units of the whole) / (the whole) is per Hz; the whole of compute is
-    /// the budget e_d, which is proportional to C.
+    /// What λ_r is per unit of the instance, λ_r · (units of the whole) / (the whole) is per Hz; the whole of compute
+    /// is the budget e_d, which is proportional to C.
     fn prices(&self) -> [f64; RESOURCES] {
         let dual::Relaxed { lambda, budget, .. } = self.relaxed;
         let capacity = self.problem.instance.capacity();

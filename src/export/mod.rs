@@ -5,9 +5,9 @@
 //!
 //! # The model
 //!
-//! x_i = 1 means that row i is in the batch; maximise Σ x_i. Uplink, downlink and KV tokens are a row each. The deadline
-//! is a *chain over ranks*. Let E_1 > E_2 > … > E_K be the distinct deadline budgets, run(i) the number of that of row
-//! i, and y_2, …, y_K binary: y_k = 1 if the tightest budget of the batch is E_k or less.
+//! x_i = 1 means that row i is in the batch; maximise Σ x_i. Uplink, downlink and KV tokens are a row each. The
+//! deadline is a *chain over ranks*. Let E_1 > E_2 > … > E_K be the distinct deadline budgets, run(i) the number of
+//! that of row i, and y_2, …, y_K binary: y_k = 1 if the tightest budget of the batch is E_k or less.
 //!
 //! ```text
 //! tight:   x_i ≤ y_run(i)            for every row i with run(i) ≥ 2

@@ -32,8 +32,8 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Whether a path is a pipe with a name, which can be opened only once somebody writes to it. Pipes of the process, such as
-/// /dev/stdin or a shell's `<(…)`, have no name.
+/// Whether a path is a pipe with a name, which can be opened only once somebody writes to it. Pipes of the process,
+/// such as /dev/stdin or a shell's `<(…)`, have no name.
 #[cfg(unix)]
 fn is_named_pipe(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;

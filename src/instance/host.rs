@@ -95,8 +95,8 @@ impl Host {
         (self.weight_bytes + cache) / self.services[0].node.memory_bytes
     }
 
-    /// Converts requests to integers; `service` says which model each is for. With a limit, no batch may compute for more
-    /// than so many seconds, whatever its deadlines.
+    /// Converts requests to integers; `service` says which model each is for. With a limit, no batch may compute for
+    /// more than so many seconds, whatever its deadlines.
     ///
     /// # Errors
     /// None for requests within [`crate::limits`].

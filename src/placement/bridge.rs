@@ -1,8 +1,8 @@
 //! The placed model as one node for the batch scheduler.
 //!
 //! In: a problem of one model, an assignment, and a base [`Scenario`] of that model. Out: the base with a node and a
-//! quantisation such that the scheduler's cost model ([`crate::cost`], section II of arXiv 2405.07140) says of the placed
-//! model what the placement says:
+//! quantisation such that the scheduler's cost model ([`crate::cost`], section II of arXiv 2405.07140) says of the
+//! placed model what the placement says:
 //!
 //! | | is |
 //! |---|---|
@@ -15,19 +15,21 @@
 //!
 //! What this takes for granted:
 //!
-//! - A request holds the whole chain of servers from its first token in to its last token out, and the requests of a batch
-//!   pass one after another, as in (1d), whose time is the sum over the requests. A chain could overlap them; that is not
-//!   counted.
-//! - Other lengths than P and O scale as the cost model's FLOP do. The placement's delay scales with s + n − 1 and, for the
-//!   latencies of links, with n. How far the two are apart for the lengths of the base is [`Node::departure`].
-//! - Only C/β and ⌊M/α⌋ enter (1c) and (1d). C is no rate of any server, nor is M their memory: the paper's (1c) counts the
-//!   KV cache α times, and here it is not quantised. M is so much that the constraint is the servers' own.
+//! - A request holds the whole chain of servers from its first token in to its last token out, and the requests of a
+//!   batch pass one after another, as in (1d), whose time is the sum over the requests. A chain could overlap them;
+//!   that is not counted.
+//! - Other lengths than P and O scale as the cost model's FLOP do. The placement's delay scales with s + n − 1 and, for
+//!   the latencies of links, with n. How far the two are apart for the lengths of the base is [`Node::departure`].
+//! - Only C/β and ⌊M/α⌋ enter (1c) and (1d). C is no rate of any server, nor is M their memory: the paper's (1c) counts
+//!   the KV cache α times, and here it is not quantised. M is so much that the constraint is the servers' own.
 //! - The KV cache of a token takes the same on a server whatever request it is of. Where no layer holds any,
 //!   T is [`MOST_TOKENS`].
-//! - A placement has memory for the requests that the problem says are held, by default one: more fit only where memory is
-//!   left over. For larger batches, hold more (`held_requests`).
-//! - Capacities (`max_busy_s`, `max_sent_bytes`) are per request, and hold for requests that need no more than the reference.
-//! - The cost model knows no embedding and no output head. Their time is in the delay, their bits are in α, their errors in ΔPPL.
+//! - A placement has memory for the requests that the problem says are held, by default one: more fit only where memory
+//!   is left over. For larger batches, hold more (`held_requests`).
+//! - Capacities (`max_busy_s`, `max_sent_bytes`) are per request, and hold for requests that need no more than the
+//!   reference.
+//! - The cost model knows no embedding and no output head. Their time is in the delay, their bits are in α, their
+//!   errors in ΔPPL.
 
 use super::delay::{self, Communication, TOLERANCE, Usage};
 use super::problem::{Layer, Model, Problem, Seat};
@@ -37,8 +39,8 @@ use crate::scenario::{self, Assumption, Padding, Quantization, Scenario, preset}
 use crate::workload::OutputLevels;
 use crate::workload::arrivals::{Arrivals, TokenLengths};
 
-/// How far, relatively, the parameters of the placed layers may be from those of the scenario's model: biases and norms,
-/// which the cost model does not count.
+/// How far, relatively, the parameters of the placed layers may be from those of the scenario's model: biases and
+/// norms, which the cost model does not count.
 pub const PARAMETER_TOLERANCE: f64 = 0.02;
 
 /// T where no server holds a KV cache.
@@ -68,8 +70,8 @@ pub struct Node {
 /// The node that a placement is to the scheduler.
 ///
 /// # Errors
-/// A problem of several models, or without a curve; a weight error above the curve's last point (about "problem"). A base
-/// of several models or of another one; numbers that no scenario can have (about "scenario").
+/// A problem of several models, or without a curve; a weight error above the curve's last point (about "problem"). A
+/// base of several models or of another one; numbers that no scenario can have (about "scenario").
 pub fn node(
     problem: &Problem,
     seats: &[Seat],
@@ -110,8 +112,8 @@ pub fn node(
 }
 
 impl Node {
-    /// The fewest and the most KV tokens that a request of the scenario's arrivals takes: its prompt, padded where that is
-    /// constant, and its output.
+    /// The fewest and the most KV tokens that a request of the scenario's arrivals takes: its prompt, padded where that
+    /// is constant, and its output.
     pub fn request_tokens(&self) -> (u64, u64) {
         let a = &self.scenario.arrivals;
         let (prompts, outputs) = (charged(&self.scenario, ends(&a.prompt_tokens)), ends(&a.output_tokens));
@@ -136,8 +138,9 @@ pub fn seconds(scenario: &Scenario, prompt_tokens: u32, output_tokens: u32) -> f
     flops * scenario.quantization.time_factor / scenario.node.compute_flops
 }
 
-/// The base of the embedded example: OPT-350m behind the radio of arXiv 2405.07140, section IV, for requests of the size of the
-/// reference and below, and users who wait for some seconds. The arrivals, lengths and deadlines are assumptions.
+/// The base of the embedded example: OPT-350m behind the radio of arXiv 2405.07140, section IV, for requests of the
+/// size of the reference and below, and users who wait for some seconds. The arrivals, lengths and deadlines are
+/// assumptions.
 pub fn example_base() -> Scenario {
     let mut base = Scenario::paper();
     if let Some(model) = preset::model("opt-350m") {
@@ -201,8 +204,9 @@ fn perplexity(problem: &Problem, model: &Model, weight_error: f64) -> Result<f64
     })
 }
 
-/// Refuses a base that is not of the placed model: as many layers, with parameters within [`PARAMETER_TOLERANCE`]. Where some
-/// placed layers hold a KV cache, only they are counted: embedding and head hold none, and the cost model has neither.
+/// Refuses a base that is not of the placed model: as many layers, with parameters within [`PARAMETER_TOLERANCE`].
+/// Where some placed layers hold a KV cache, only they are counted: embedding and head hold none, and the cost model
+/// has neither.
 ///
 /// # Errors
 /// Several models placed (about "problem"); another base (about "scenario").

@@ -1,8 +1,9 @@
 //! Requests served against the quality budget, end to end: place, bridge, simulate.
 //!
 //! For each budget ε the layers are placed anew, the placement becomes a node ([`super::bridge`]), and the paper's
-//! scheduler (DFTSP, Algorithm 1 of arXiv 2405.07140) serves the base's arrivals on it, with the same seeds for every ε. A
-//! larger ε allows fewer bits, which compute faster and hold more; and it costs accuracy, which some users do not accept.
+//! scheduler (DFTSP, Algorithm 1 of arXiv 2405.07140) serves the base's arrivals on it, with the same seeds for every
+//! ε. A larger ε allows fewer bits, which compute faster and hold more; and it costs accuracy, which some users do not
+//! accept.
 
 use super::bridge::{self, Node};
 use super::delay::Communication;
@@ -91,12 +92,12 @@ pub fn with_budget(problem: &Problem, budget: f64) -> Problem {
     other
 }
 
-/// Runs the plan: `place` finds a placement, or says why there is none. Runs are made in parallel on the caller's pool; the
-/// result does not depend on it.
+/// Runs the plan: `place` finds a placement, or says why there is none. Runs are made in parallel on the caller's pool;
+/// the result does not depend on it.
 ///
 /// # Errors
-/// A problem of several models or without a curve, a budget out of range (about "problem"); a base of another model (about "scenario");
-/// those of the simulation. A budget that only its own placement fails for has a row that says so.
+/// A problem of several models or without a curve, a budget out of range (about "problem"); a base of another model
+/// (about "scenario"); those of the simulation. A budget that only its own placement fails for has a row that says so.
 pub fn run(
     plan: &Plan<'_>,
     place: impl Fn(&Problem) -> std::result::Result<Box<Solution>, Unplaced>,

@@ -4,8 +4,8 @@ use crate::limits;
 
 /// ΔPPL against the sum of the weight errors of a model's layers: points, and lines between them.
 ///
-/// Nothing here says what the weight errors of a model do to its perplexity; whoever declares a curve has measured it, or
-/// assumes it and says so in the problem's note.
+/// Nothing here says what the weight errors of a model do to its perplexity; whoever declares a curve has measured it,
+/// or assumes it and says so in the problem's note.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     points: Vec<(f64, f64)>,
@@ -24,7 +24,8 @@ pub struct Fault {
 const MAX_POINTS: usize = 10_000;
 
 impl Curve {
-    /// A curve through points (sum of weight errors, ΔPPL): the first at the error 0, errors ascending, ΔPPL never falling.
+    /// A curve through points (sum of weight errors, ΔPPL): the first at the error 0, errors ascending, ΔPPL never
+    /// falling.
     ///
     /// # Errors
     /// Points that are not so, or out of the ranges of [`limits::ERROR_BUDGET`] and [`limits::PERPLEXITY`].

@@ -6,9 +6,9 @@
 //! Σ_l (P + O − 1)·FLOP_l·f(b_l)/C_{i_l} + Σ_l [O·latency + (P + O − 1)·bytes_l/bandwidth of (i_l, i_{l+1})],
 //!
 //! where the second sum is over the layers whose next layer is on another server. That is the *chain* form. The *paper*
-//! form (DILEMMA's y has no index of a layer) charges an ordered pair of servers once, however often it is crossed: with
-//! the largest activation that crosses it. It can be smaller, where a placement comes back to a server (a, b, a, b uses
-//! the pair a → b twice), and never larger. Bytes sent count every crossing in both forms. Of several models each
+//! form (DILEMMA's y has no index of a layer) charges an ordered pair of servers once, however often it is crossed:
+//! with the largest activation that crosses it. It can be smaller, where a placement comes back to a server (a, b, a, b
+//! uses the pair a → b twice), and never larger. Bytes sent count every crossing in both forms. Of several models each
 //! crosses on its own: pairs are charged once for each model.
 
 use std::collections::BTreeMap;

@@ -165,9 +165,9 @@ fn weight_error(bits: u32, scale: f64) -> f64 {
     round(scale * 0.9 * libm::exp2(2.0 - f64::from(bits)))
 }
 
-/// A synthetic curve: ΔPPL against the error as a part of the most there can be. At 8, 4, 3 and 2 bits everywhere the part is
-/// about 1/64, 1/4, 1/2 and 1, and ΔPPL what is often reported of small models: next to nothing, half a point, a few
-/// points, useless.
+/// A synthetic curve: ΔPPL against the error as a part of the most there can be. At 8, 4, 3 and 2 bits everywhere the
+/// part is about 1/64, 1/4, 1/2 and 1, and ΔPPL what is often reported of small models: next to nothing, half a point,
+/// a few points, useless.
 fn perplexity(most: f64) -> Option<Curve> {
     const POINTS: [(f64, f64); 5] = [(0.0, 0.0), (1.0 / 64.0, 0.05), (0.25, 0.5), (0.5, 2.0), (1.01, 20.0)];
     Curve::new(POINTS.map(|(part, increase)| (round(part * most), increase)).to_vec()).ok()

@@ -1,12 +1,12 @@
 //! The paper's integer linear program, through a general solver.
 //!
 //! x_{il}^b = 1 where layer l runs on server i with b bits. In the chain form y_{ij}^l carries the chain from layer to
-//! layer: Σ_j y_{ij}^l = x_{il} and Σ_i y_{ij}^l = x_{j,l+1}, which for whole x says the same as the paper's
-//! y_{ij}^l ≥ x_{il} + x_{j,l+1} − 1 and has a far better relaxation. In the paper form y_{ij} is the time charged for an
-//! ordered pair: y_{ij} ≥ t_{ij}^l·(x_{il} + x_{j,l+1} − 1) for every layer, with t the time of its activation.
+//! layer: Σ_j y_{ij}^l = x_{il} and Σ_i y_{ij}^l = x_{j,l+1}, which for whole x says the same as the paper's y_{ij}^l ≥
+//! x_{il} + x_{j,l+1} − 1 and has a far better relaxation. In the paper form y_{ij} is the time charged for an ordered
+//! pair: y_{ij} ≥ t_{ij}^l·(x_{il} + x_{j,l+1} − 1) for every layer, with t the time of its activation.
 //!
-//! The solver is microlp, in Rust, or HiGHS with the feature `highs`. Their tolerances (about 1e-7) are theirs: what they
-//! return is checked from the definitions, and their word for "optimal" is not a proof of ours.
+//! The solver is microlp, in Rust, or HiGHS with the feature `highs`. Their tolerances (about 1e-7) are theirs: what
+//! they return is checked from the definitions, and their word for "optimal" is not a proof of ours.
 
 use std::time::Duration;
 

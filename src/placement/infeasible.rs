@@ -317,8 +317,8 @@ fn least(most: u32, mut holds: impl FnMut(u32) -> Option<bool>) -> Option<u32> {
     Some(above)
 }
 
-/// The least memory of all layers within the budgets, bytes, if layers could be of several widths in parts: no assignment
-/// needs less.
+/// The least memory of all layers within the budgets, bytes, if layers could be of several widths in parts: no
+/// assignment needs less.
 fn least_memory(problem: &Problem) -> f64 {
     problem.models.iter().map(least_memory_of).sum()
 }

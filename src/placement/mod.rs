@@ -1,9 +1,10 @@
 //! The layers of a model on several edge servers, and the bits of each layer's weights.
 //!
 //! The second system: Hosseinzadeh and Khamfroush, *DILEMMA: Joint LLM Quantization and Distributed LLM Inference Over
-//! Edge Computing Systems* (arXiv 2503.01704), "the paper" in this module. In: a [`Problem`], servers, links and layers.
-//! Out: a [`solve::Solution`], which server runs each layer with how many bits so that the delay of a request is least, while
-//! memories hold, weight errors stay within the budget, and no server computes or sends more than it may.
+//! Edge Computing Systems* (arXiv 2503.01704), "the paper" in this module. In: a [`Problem`], servers, links and
+//! layers. Out: a [`solve::Solution`], which server runs each layer with how many bits so that the delay of a request
+//! is least, while memories hold, weight errors stay within the budget, and no server computes or sends more than it
+//! may.
 //!
 //! - [`problem`]: what is placed, and where; `file` reads and writes it as TOML;
 //! - [`delay`]: the delay and what an assignment uses, from the definitions, in both forms of communication;

@@ -3,21 +3,22 @@
 //! At prices π ≥ 0 (seconds for the whole of a resource) a shortest path through (layer, server, memory left on it)
 //! remains: a server's memory also limits each of its *runs* (consecutive layers), because a path that need not leave a
 //! server, and so never pays for a link, would make the bound worthless. Memory is counted in cells for that, rounded
-//! down. A pass takes O(L·S·(B·cells + S)). The path's cost less Σ π is a bound on every feasible assignment. Prices are
-//! improved by subgradient steps towards a target (Polyak), deflected (Camerini), longer ones for the budgets.
+//! down. A pass takes O(L·S·(B·cells + S)). The path's cost less Σ π is a bound on every feasible assignment. Prices
+//! are improved by subgradient steps towards a target (Polyak), deflected (Camerini), longer ones for the budgets.
 //!
-//! Memory has a price of its own for each *run*, too: [`part`] of its use, a dual feasible function, which adds up to at
-//! most 1 over all runs that fit on a server together. Without it two paths that each need most of a server would share
-//! it, each with half a visit.
+//! Memory has a price of its own for each *run*, too: [`part`] of its use, a dual feasible function, which adds up to
+//! at most 1 over all runs that fit on a server together. Without it two paths that each need most of a server would
+//! share it, each with half a visit.
 
 use super::tables::{BUSY, Choice, MEMORY, SENT, Tables};
 
-/// Into how many parts, less one, [`part`] divides a memory: thirds and quarters. Others, and more of them, gave much the same bounds.
+/// Into how many parts, less one, [`part`] divides a memory: thirds and quarters. Others, and more of them, gave much
+/// the same bounds.
 pub(super) const SHAPES: [usize; 2] = [2, 3];
 
-/// The part of a server's memory that a run with so many of its cells counts as: with k = 2 all of it above two thirds, a
-/// half above one third, and nothing below; with 3 quarters in the same way. Where runs fit together, their parts add up
-/// to at most 1 (u^(k) of Fekete and Schepers, *New classes of fast lower bounds for bin packing problems*, 2001).
+/// The part of a server's memory that a run with so many of its cells counts as: with k = 2 all of it above two thirds,
+/// a half above one third, and nothing below; with 3 quarters in the same way. Where runs fit together, their parts add
+/// up to at most 1 (u^(k) of Fekete and Schepers, *New classes of fast lower bounds for bin packing problems*, 2001).
 pub(super) fn part(k: usize, used: usize, cells: usize) -> f64 {
     let times = (k + 1) * used;
     match cells {
@@ -27,8 +28,8 @@ pub(super) fn part(k: usize, used: usize, cells: usize) -> f64 {
     }
 }
 
-/// Prices in seconds for the whole of each limit: of each server and kind; of each server and shape of runs; then of each
-/// model's budget.
+/// Prices in seconds for the whole of each limit: of each server and kind; of each server and shape of runs; then of
+/// each model's budget.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Prices {
     pub server: Vec<f64>,
@@ -172,7 +173,8 @@ impl Reduced {
         (tail, enter)
     }
 
-    /// One layer of `tail` and `enter`, from the cheapest ways to leave each server after it and `tail` of the next layer.
+    /// One layer of `tail` and `enter`, from the cheapest ways to leave each server after it and `tail` of the next
+    /// layer.
     fn layer(&self, t: &Tables, l: usize, (next, after): (&[f64], &[f64]), now: &mut [f64], enter: &mut [f64]) {
         for i in 0..t.servers {
             let row = &mut now[i * t.stride..][..t.cells[i] + 1];
@@ -188,8 +190,8 @@ impl Reduced {
         }
     }
 
-    /// The cheapest ways to the end after layer l on server i, for each number of cells left, from the cheapest way to leave it
-    /// then, and those after the next layer.
+    /// The cheapest ways to the end after layer l on server i, for each number of cells left, from the cheapest way to
+    /// leave it then, and those after the next layer.
     fn end_or_stay(&self, t: &Tables, l: usize, i: usize, leaving: f64, after: &[f64], row: &mut [f64]) {
         self.ends(t, i).zip(&mut *row).for_each(|(run, way)| *way = leaving + run);
         let mut least = f64::INFINITY;
@@ -334,8 +336,8 @@ pub(super) fn fits_alone(t: &Tables, l: usize, server: usize, c: &Choice) -> boo
         && (t.kinds <= BUSY || t.busy(t.seconds(c, server), server) <= capacity[BUSY])
 }
 
-/// The direction of a step from the one before and the steepest one: turned away from going back and forth (Camerini, Fratta
-/// and Maffioli). Returns the square of its length.
+/// The direction of a step from the one before and the steepest one: turned away from going back and forth (Camerini,
+/// Fratta and Maffioli). Returns the square of its length.
 pub(super) fn deflect(direction: &mut [f64], steepest: &[f64]) -> f64 {
     let (mut dot, mut along) = (0.0, 0.0);
     for (x, d) in steepest.iter().zip(&*direction) {
@@ -404,8 +406,8 @@ pub(super) fn improve(t: &Tables, from: Prices, steps: usize, mut stop: impl FnM
     (best, done)
 }
 
-/// Whether prices alone prove that nothing is feasible: without delays a feasible assignment costs at most what the limits
-/// are worth. Prices add up to 1, and steps grow shorter.
+/// Whether prices alone prove that nothing is feasible: without delays a feasible assignment costs at most what the
+/// limits are worth. Prices add up to 1, and steps grow shorter.
 pub(super) fn nothing_feasible(t: &Tables, steps: usize, mut stop: impl FnMut() -> bool) -> (bool, usize) {
     let free = Tables { free: true, ..t.clone() };
     let mut prices = Prices::zero(&free);

@@ -1,5 +1,5 @@
-//! The exact solver: prices, then passes of labels, each eight times as wide, until one drops nothing. Where two passes are
-//! not enough, a local search gives them a better assignment to beat.
+//! The exact solver: prices, then passes of labels, each eight times as wide, until one drops nothing. Where two passes
+//! are not enough, a local search gives them a better assignment to beat.
 
 use super::delay::{self, Communication, TOLERANCE, Usage};
 use super::labels::{self, Search};
@@ -51,14 +51,14 @@ pub enum Status {
     Feasible,
 }
 
-/// What proves a bound. The prices prove `root_bound_s` to whoever evaluates the shortest path at them. That nothing lies between that and
-/// the solution's bound was found by enumeration, which a checker can only repeat.
+/// What proves a bound. The prices prove `root_bound_s` to whoever evaluates the shortest path at them. That nothing
+/// lies between that and the solution's bound was found by enumeration, which a checker can only repeat.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Certificate {
     /// Price of all memory of each server, seconds.
     pub memory: Vec<f64>,
-    /// Price of all memory of each server, seconds, where each run of consecutive layers pays for the thirds of it that it
-    /// takes: all above two thirds, a half above one, nothing below.
+    /// Price of all memory of each server, seconds, where each run of consecutive layers pays for the thirds of it that
+    /// it takes: all above two thirds, a half above one, nothing below.
     pub thirds: Vec<f64>,
     /// The same for quarters.
     pub quarters: Vec<f64>,
@@ -111,14 +111,14 @@ const WIDER: usize = 8;
 const WIDEST: usize = 1 << 22;
 /// Passes after which infeasibility is asked for.
 const ASKED: u64 = 2;
-/// After how many passes orders of servers are searched, and how many of them shaken: with few servers passes are fast and
-/// orders too, and there are four times as many each next time; with many, narrow passes find little, and there are some
-/// for each layer and server, at most so many, each time.
+/// After how many passes orders of servers are searched, and how many of them shaken: with few servers passes are fast
+/// and orders too, and there are four times as many each next time; with many, narrow passes find little, and there are
+/// some for each layer and server, at most so many, each time.
 const FEW_SERVERS: usize = 10;
 const ORDERS_OF_FEW: (u64, usize) = (3, 256);
 const ORDERS_OF_MANY: (u64, f64, usize) = (2, 0.4, 2048);
-/// The part of the gap that a pass is to close with many servers: more of it where the one before kept less than so many labels
-/// a layer. What is left of the gap at last, relatively, one pass is to close.
+/// The part of the gap that a pass is to close with many servers: more of it where the one before kept less than so
+/// many labels a layer. What is left of the gap at last, relatively, one pass is to close.
 const RISES: (f64, f64) = (0.25, 0.5);
 const EASY: u64 = 16;
 const NEXT: f64 = 3e-3;
@@ -332,8 +332,8 @@ fn local(
     orders::search(t, (&r.quality, &busy), start, shaken, clock, threads)
 }
 
-/// Prices as a checker wants them: for the whole limits of the problem, with their tolerance. The solver may know that some memory is
-/// of no use, which a checker does not.
+/// Prices as a checker wants them: for the whole limits of the problem, with their tolerance. The solver may know that
+/// some memory is of no use, which a checker does not.
 fn certificate(problem: &Problem, t: &Tables, r: &Reduced) -> Certificate {
     let of = |kind: usize, i: usize| if kind < t.kinds { r.prices.server[i * t.kinds + kind] } else { 0.0 };
     let mut root_bound_s = r.bound;

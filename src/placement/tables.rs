@@ -1,9 +1,9 @@
 //! A problem as the solver reads it: one chain of layers with additive costs and uses.
 //!
-//! Several models are one chain, with transitions between them that cost nothing. What is compared again and again is on
-//! a grid, so that sums do not depend on their order: memory in bits, rounded up (exact unless a layer has a fraction of
-//! a parameter or byte); weight errors, busy times and bytes sent in 2^-44 of their limit, to the nearest, which is a
-//! thousandth of [`TOLERANCE`] for any number of layers. Delays stay floats.
+//! Several models are one chain, with transitions between them that cost nothing. What is compared again and again is
+//! on a grid, so that sums do not depend on their order: memory in bits, rounded up (exact unless a layer has a
+//! fraction of a parameter or byte); weight errors, busy times and bytes sent in 2^-44 of their limit, to the nearest,
+//! which is a thousandth of [`TOLERANCE`] for any number of layers. Delays stay floats.
 
 use super::delay::{Communication, TOLERANCE};
 use super::problem::{Problem, Seat};
@@ -62,8 +62,8 @@ pub(super) struct Tables {
     /// Grid units a second of busy time, and a byte sent, of each server; 0 if not limited.
     pub per_second: Vec<f64>,
     pub per_sent: Vec<f64>,
-    /// Cells of memory of each server, for bounds: `units` counts what a choice needs in them, rounded down (choice × server).
-    /// `stride` is one more than the largest.
+    /// Cells of memory of each server, for bounds: `units` counts what a choice needs in them, rounded down (choice ×
+    /// server). `stride` is one more than the largest.
     pub cells: Vec<usize>,
     pub units: Vec<u16>,
     pub stride: usize,
@@ -145,8 +145,8 @@ impl Tables {
         t
     }
 
-    /// One over how often a pair of servers can be crossed in a model, for each end: at most after every second layer, and
-    /// each time before or after another layer that is there.
+    /// One over how often a pair of servers can be crossed in a model, for each end: at most after every second layer,
+    /// and each time before or after another layer that is there.
     fn shares(&self) -> Vec<f64> {
         let mut shares = Vec::with_capacity(self.budget.len() * self.servers);
         for m in 0..self.budget.len() {

@@ -1,9 +1,9 @@
 //! Checks a solution from the definitions, sharing no code with the search.
 //!
-//! What is checked: every layer sits on one server at a width on offer; every limit holds; every crossing has a link; the
-//! delay is what the definition gives; and the prices prove the bound that the certificate claims for them, by a
-//! shortest path of this module's own. What a checker cannot see without repeating it is the enumeration that closes the
-//! rest of the gap between that bound and the delay: [`Checked`] says how large that rest is.
+//! What is checked: every layer sits on one server at a width on offer; every limit holds; every crossing has a link;
+//! the delay is what the definition gives; and the prices prove the bound that the certificate claims for them, by a
+//! shortest path of this module's own. What a checker cannot see without repeating it is the enumeration that closes
+//! the rest of the gap between that bound and the delay: [`Checked`] says how large that rest is.
 
 use std::collections::HashMap;
 
@@ -45,7 +45,8 @@ fn is_above(x: f64, limit: f64) -> bool {
     x.is_nan() || limit.is_nan() || x > limit
 }
 
-/// Prices that add up to more than so many delays prove nothing: what is left when they are taken off again is rounding.
+/// Prices that add up to more than so many delays prove nothing: what is left when they are taken off again is
+/// rounding.
 const DEAREST: f64 = 1e9;
 
 /// Relative difference that rounding may make.
@@ -155,8 +156,9 @@ fn delay(problem: &Problem, communication: Communication, seats: &[Seat]) -> Res
 /// Ways to reach a server, as (memory of the run there, cost), leaner ones costlier.
 type Ways = Vec<(f64, f64)>;
 
-/// What the prices prove: the cheapest chain where limits are paid for, and where no run of consecutive layers on a server
-/// needs more than its memory, and pays for the part of it that it takes. Forwards, with exact memories: the solver goes backwards, in cells.
+/// What the prices prove: the cheapest chain where limits are paid for, and where no run of consecutive layers on a
+/// server needs more than its memory, and pays for the part of it that it takes. Forwards, with exact memories: the
+/// solver goes backwards, in cells.
 fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate) -> Result<f64, Failure> {
     let n = problem.servers.len();
     let prices = [&c.memory, &c.thirds, &c.quarters, &c.busy, &c.sent];
@@ -241,8 +243,8 @@ fn priced_bound(problem: &Problem, communication: Communication, c: &Certificate
     if bound.is_finite() { Ok(bound) } else { fail("prices", "no number comes of them".to_string()) }
 }
 
-/// How often links of each server, of which so many bits are usable, can be crossed in a model: each time with another of
-/// its layers there, and at most after every second layer.
+/// How often links of each server, of which so many bits are usable, can be crossed in a model: each time with another
+/// of its layers there, and at most after every second layer.
 fn often(model: &super::problem::Model, held: f64, usable: &[u64]) -> Vec<f64> {
     let narrowest = |layer: &super::problem::Layer| {
         let bits =
@@ -287,8 +289,8 @@ fn divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { divisor(b, a % b) }
 }
 
-/// What a run that uses so many bits counts as of a server's memory: the dual feasible function u^(k) of Fekete and Schepers
-/// (2001). Runs that fit on a server together count as 1 at most.
+/// What a run that uses so many bits counts as of a server's memory: the dual feasible function u^(k) of Fekete and
+/// Schepers (2001). Runs that fit on a server together count as 1 at most.
 fn part(k: u64, used: u64, of: u64) -> f64 {
     let (times, of) = (u128::from(k + 1) * u128::from(used), u128::from(of));
     match of {

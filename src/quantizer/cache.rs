@@ -1,9 +1,9 @@
 //! Tables beside the weights, so that weights are read once.
 //!
-//! A cache is a JSON file named after its key: the files (name, length, time of the last change, hash of the header), the
-//! settings, the activations and the version of this crate. The key stands in it whole, with the table and a checksum: a
-//! cache of anything else, or a damaged one, is measured again and replaced. A change of weights that keeps the length
-//! shows in the time of change; who sets that back keeps the old table.
+//! A cache is a JSON file named after its key: the files (name, length, time of the last change, hash of the header),
+//! the settings, the activations and the version of this crate. The key stands in it whole, with the table and a
+//! checksum: a cache of anything else, or a damaged one, is measured again and replaced. A change of weights that keeps
+//! the length shows in the time of change; who sets that back keeps the old table.
 
 use std::path::{Path, PathBuf};
 

@@ -1,10 +1,11 @@
 //! Inputs of layers: with them Δ is the difference of outputs, ‖WX − Q_b(W)X‖_F / ‖WX‖_F.
 //!
-//! A file of activations is a safetensors file with matrices of rows = tokens, columns = inputs. Their names are those of
-//! weights without `.weight` (`model.decoder.layers.0.fc1`), or of layers (`decoder.0`, `head`): the latter serve every
-//! matrix of the layer that takes as many inputs. Matrices of a layer without activations are left out of its Δ; a decoder
-//! that has none at all is an error. The embedding looks rows up, so its outputs differ as its weights do. At most the
-//! first 64 tokens of a matrix are used. Without a file, activations are Gaussian, seeded, and marked synthetic.
+//! A file of activations is a safetensors file with matrices of rows = tokens, columns = inputs. Their names are those
+//! of weights without `.weight` (`model.decoder.layers.0.fc1`), or of layers (`decoder.0`, `head`): the latter serve
+//! every matrix of the layer that takes as many inputs. Matrices of a layer without activations are left out of its Δ;
+//! a decoder that has none at all is an error. The embedding looks rows up, so its outputs differ as its weights do. At
+//! most the first 64 tokens of a matrix are used. Without a file, activations are Gaussian, seeded, and marked
+//! synthetic.
 //!
 //! Clip ranges are still those of the smallest weight error, so that this Δ may rise a little with bits.
 

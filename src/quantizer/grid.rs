@@ -1,13 +1,13 @@
 //! One unit of weights (a group, a row or a tensor) and the grid of levels that loses least.
 //!
 //! In: the values of a unit. Out: a ladder, the grid and squared error at every width from 2 bits up. Clipping is
-//! chosen by error: among clip ranges of 2^(−i/8) of the full one (each of its ends that much nearer to 0, or to the mean where
-//! levels are asymmetric), that of the smallest squared error. A code of b bits
-//! can hold any of b − 1, so the grid of a narrower width stands in where it happens to lose less; that makes "error
-//! never rises with bits" hold to the last bit, and the result at a width independent of which others are asked for.
+//! chosen by error: among clip ranges of 2^(−i/8) of the full one (each of its ends that much nearer to 0, or to the
+//! mean where levels are asymmetric), that of the smallest squared error. A code of b bits can hold any of b − 1, so
+//! the grid of a narrower width stands in where it happens to lose less; that makes "error never rises with bits" hold
+//! to the last bit, and the result at a width independent of which others are asked for.
 //!
-//! Arithmetic is `f32` (squared errors are summed in `f64`, in a fixed order): units of a scale that squares could leave
-//! are brought near 1 by a power of two first, which is exact.
+//! Arithmetic is `f32` (squared errors are summed in `f64`, in a fixed order): units of a scale that squares could
+//! leave are brought near 1 by a power of two first, which is exact.
 
 /// The widest integer codes.
 pub const WIDEST: u32 = 16;

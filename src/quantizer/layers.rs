@@ -1,13 +1,14 @@
 //! Layers by the names of their tensors: OPT, BLOOM, Llama and Qwen2.
 //!
-//! In: the tensors of a [`Source`]. Out: an embedding, decoders in order, and an output head, with what a placement needs
-//! of each.
+//! In: the tensors of a [`Source`]. Out: an embedding, decoders in order, and an output head, with what a placement
+//! needs of each.
 //!
 //! What is counted: 2 FLOP a token for each weight of a matrix, 1 for each of a norm or bias, and for the embedding one
-//! for each element that it looks up; attention over the context is left out, since it depends on the prompt. A layer passes
-//! 16-bit activations on; the head passes a token number of 4 bytes. Keys and values are 16 bits. A head that shares the
-//! embedding's matrix (tied, no `lm_head` in the files) counts that matrix again: it may run on another server. Weights are
-//! what names call `.weight` or `.bias`; other tensors, such as tables of rotary embeddings, belong to no layer.
+//! for each element that it looks up; attention over the context is left out, since it depends on the prompt. A layer
+//! passes 16-bit activations on; the head passes a token number of 4 bytes. Keys and values are 16 bits. A head that
+//! shares the embedding's matrix (tied, no `lm_head` in the files) counts that matrix again: it may run on another
+//! server. Weights are what names call `.weight` or `.bias`; other tensors, such as tables of rotary embeddings, belong
+//! to no layer.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -98,12 +99,12 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Finds the layers of a source, and checks that they are whole, and those of the model's configuration, if there is
-    /// one.
+    /// Finds the layers of a source, and checks that they are whole, and those of the model's configuration, if there
+    /// is one.
     ///
     /// # Errors
-    /// No decoder is found, or one is missing; a layer lacks a tensor, or has one of a shape or type that cannot be; the
-    /// configuration is of another model.
+    /// No decoder is found, or one is missing; a layer lacks a tensor, or has one of a shape or type that cannot be;
+    /// the configuration is of another model.
     pub fn of(source: &dyn Source, config: Option<&Config>) -> Result<Layers> {
         let tensors = source.tensors();
         let mut found = Found { source, layers: BTreeMap::new(), inner: vec![""; tensors.len()] };

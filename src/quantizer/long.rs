@@ -1,7 +1,8 @@
 //! Units too long to be held: a tensor, or a row of millions.
 //!
-//! In: a stretch of a tensor. Out: the grids of its ladder, from its range and a histogram. Values are taken for the middle
-//! of their bin; where levels are closer than that tells apart, the error inside the clip range is step²/12 each.
+//! In: a stretch of a tensor. Out: the grids of its ladder, from its range and a histogram. Values are taken for the
+//! middle of their bin; where levels are closer than that tells apart, the error inside the clip range is step²/12
+//! each.
 
 use rayon::prelude::*;
 

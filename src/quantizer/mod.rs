@@ -4,22 +4,22 @@
 //! the [`layers`] of the model with their sizes, and a [`Table`] of Δ = ‖W − Q_b(W)‖_F / ‖W‖_F for every layer
 //! and width: the `weight_error` of a placement problem.
 //!
-//! - **Widths** are 2 to 16 bits, and 32. Codes are whole numbers up to 16 bits. 32 bits keep a tensor as it is, and so do
-//!   16 bits where the file holds 16-bit floats: Δ = 0. A tensor of 32-bit floats has 16-bit codes at 16 bits.
+//! - **Widths** are 2 to 16 bits, and 32. Codes are whole numbers up to 16 bits. 32 bits keep a tensor as it is, and so
+//!   do 16 bits where the file holds 16-bit floats: Δ = 0. A tensor of 32-bit floats has 16-bit codes at 16 bits.
 //! - **Granularity**: one grid for a tensor, a row (output channel) or a group of successive weights of a row.
-//! - **Symmetry** is chosen for each layer by [`Scheme::Auto`], by the squared error at 4 bits on up to 64 rows of each of
-//!   its matrices (all of them where a tensor has one grid): asymmetric where that error is smaller by more than the 16 bits of each unit's offset would make it, spent
-//!   on wider codes (a factor of 4 for a bit a weight: 0.5 for groups of 32, 0.84 for 128, near 1 for rows). One-sided and
-//!   skewed weights are asymmetric at any size of unit. Symmetric grids keep 0 exactly. One choice holds at every width, so
-//!   that Δ falls with bits.
+//! - **Symmetry** is chosen for each layer by [`Scheme::Auto`], by the squared error at 4 bits on up to 64 rows of each
+//!   of its matrices (all of them where a tensor has one grid): asymmetric where that error is smaller by more than the
+//!   16 bits of each unit's offset would make it, spent on wider codes (a factor of 4 for a bit a weight: 0.5 for
+//!   groups of 32, 0.84 for 128, near 1 for rows). One-sided and skewed weights are asymmetric at any size of unit.
+//!   Symmetric grids keep 0 exactly. One choice holds at every width, so that Δ falls with bits.
 //! - **Clipping** is chosen by error, for each unit: see [`grid`].
 //! - A layer's Δ is that of its matrices together, √(Σ‖W − Q(W)‖² / Σ‖W‖²). Norms and biases stay at 16 bits and count
 //!   as no error. Scales and offsets of units are not counted in a layer's bytes: a table says how many bits they take,
 //!   16 for each scale and 16 for each offset of an asymmetric unit. Δ is that of unrounded ones.
 //!
 //! Files are read in pieces of about a quarter of a megabyte, at positions, never mapped: mapping a file is `unsafe`
-//! (another process may truncate it), and each weight is read once. Results are the same on any number of threads: work is
-//! cut the same way always, and sums are added up in pairs in the order of the pieces.
+//! (another process may truncate it), and each weight is read once. Results are the same on any number of threads: work
+//! is cut the same way always, and sums are added up in pairs in the order of the pieces.
 
 pub mod cache;
 pub mod calibration;

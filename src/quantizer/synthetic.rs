@@ -1,12 +1,14 @@
 //! Weights where none are at hand: seeded, and marked synthetic wherever they show.
 //!
-//! Not a model of any trained network; it gives every layer matrices of the right shapes whose Δ differ from layer to layer
-//! as those of trained ones do:
+//! Not a model of any trained network; it gives every layer matrices of the right shapes whose Δ differ from layer to
+//! layer as those of trained ones do:
 //!
-//! - a weight is Gaussian, or with probability k/64 from Student's t with 4 degrees of freedom (a heavy tail), where k falls
-//!   from 16 at both ends of the model to 4 in its middle;
-//! - the standard deviation of a decoder's matrix is 0.02·(1 + 2·depth), depth from 0 to 1; of tables and the head 0.02;
-//! - each output channel has a factor from 0.75 to 1.25, and one input channel in 128 is an outlier, four times as large;
+//! - a weight is Gaussian, or with probability k/64 from Student's t with 4 degrees of freedom (a heavy tail), where k
+//!   falls from 16 at both ends of the model to 4 in its middle;
+//! - the standard deviation of a decoder's matrix is 0.02·(1 + 2·depth), depth from 0 to 1; of tables and the head
+//!   0.02;
+//! - each output channel has a factor from 0.75 to 1.25, and one input channel in 128 is an outlier, four times as
+//!   large;
 //! - values are rounded to 16-bit floats, as files hold them; norms are 1 and biases 0.
 //!
 //! An element depends on the seed, the tensor's number and the element's alone.
@@ -65,8 +67,8 @@ impl Synthetic {
         Ok(Synthetic::new(&model, vocabulary, positions, embedded, seed))
     }
 
-    /// The weights of a model with this many tokens, learnt positions (0: none), and width of embeddings (0: that of the
-    /// model). Gated models have Llama's names and a head of their own, others OPT's and a tied head.
+    /// The weights of a model with this many tokens, learnt positions (0: none), and width of embeddings (0: that of
+    /// the model). Gated models have Llama's names and a head of their own, others OPT's and a tied head.
     pub fn new(model: &Model, vocabulary: u64, positions: u64, embedded: u64, seed: u64) -> Synthetic {
         let hidden = u64::from(model.hidden_size);
         let (heads, kv, ffn) = (

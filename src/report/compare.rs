@@ -271,8 +271,8 @@ mod json {
     }
 }
 
-/// Time to proof against requests, a panel for each kind that comes in sizes and a line for each setting. `caption` says
-/// below it where the times are from.
+/// Time to proof against requests, a panel for each kind that comes in sizes and a line for each setting. `caption`
+/// says below it where the times are from.
 ///
 /// # Errors
 /// Those of [`Plot::to_svg`](super::plot::Plot::to_svg).

@@ -1,6 +1,6 @@
 //! Outcomes for people ([`text`], [`precision`]) and for programs (`json`, the contract that `verify` reads back);
-//! marginal values ([`explain`]), placements ([`placement`]), measurements ([`compare`]) and devices ([`devices`]) for both; plots (`plot`), and what
-//! reports share ([`markdown`], [`number`]).
+//! marginal values ([`explain`]), placements ([`placement`]), measurements ([`compare`]) and devices ([`devices`]) for
+//! both; plots (`plot`), and what reports share ([`markdown`], [`number`]).
 
 pub mod compare;
 pub mod devices;

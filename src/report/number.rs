@@ -64,8 +64,8 @@ pub fn significant(value: f64, digits: usize) -> String {
     }
 }
 
-/// A mean and what it may be off by, both to the two leading digits of the latter: "12.34 ± 0.56". Without a finite half
-/// width (one sample has none) three digits of the mean alone.
+/// A mean and what it may be off by, both to the two leading digits of the latter: "12.34 ± 0.56". Without a finite
+/// half width (one sample has none) three digits of the mean alone.
 pub fn plus_minus(value: f64, half_width: f64) -> String {
     if !half_width.is_finite() || !value.is_finite() {
         return significant(value, 3);

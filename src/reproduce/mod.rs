@@ -2,7 +2,8 @@
 //!
 //! In: [`Target`]s and an [`Effort`]. Out: a [`Section`] for each: what was run, each claim of the paper with what was
 //! measured and whether it holds, tables (each a CSV file too) and plots. Verdicts are computed from the numbers beside
-//! them, seed by seed: a point is shown or refuted if the 95 % confidence interval of the paired difference is on one side. [`files`] writes them down.
+//! them, seed by seed: a point is shown or refuted if the 95 % confidence interval of the paired difference is on one
+//! side. [`files`] writes them down.
 
 mod beyond;
 mod figures;

@@ -1,5 +1,5 @@
-//! The second paper, DILEMMA: the quantisation ratio against the quality budget, the delay against links and servers, and
-//! what both are to the scheduler.
+//! The second paper, DILEMMA: the quantisation ratio against the quality budget, the delay against links and servers,
+//! and what both are to the scheduler.
 //!
 //! No weights are at hand here: the weight errors are synthetic ([`generate`]), and every figure says so.
 

@@ -264,8 +264,8 @@ pub(super) fn pruning(study: &Study<'_>) -> Result<Section> {
     })
 }
 
-/// What is saved at each rate, of the whole tree and of that with counts up to z: of the sums over epochs, and as the mean
-/// of the epochs' parts.
+/// What is saved at each rate, of the whole tree and of that with counts up to z: of the sums over epochs, and as the
+/// mean of the epochs' parts.
 fn savings(rates: &[Counted]) -> Vec<Vec<f64>> {
     let epochs = |sum: &Counted| sum.epochs.max(1) as f64;
     let way = |of: &dyn Fn(&Counted) -> f64| rates.iter().map(of).collect();

@@ -38,7 +38,8 @@ fn ends(batch_time: BatchTime) -> &'static str {
     }
 }
 
-/// One NVIDIA L4 serving Qwen2.5-7B with 8-bit weights, ragged batches, interactive users at a mean path loss of 110 dB.
+/// One NVIDIA L4 serving Qwen2.5-7B with 8-bit weights, ragged batches, interactive users at a mean path loss of 110
+/// dB.
 fn node(seed: u64) -> Scenario {
     let mut scenario = Scenario::paper();
     let name = "qwen2.5-7b";

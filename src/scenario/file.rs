@@ -2,7 +2,8 @@
 //!
 //! The tables and keys are those of the contract: `[model]`, `[quantization]`, `[node]`, `[radio]`, `[epoch]`,
 //! `[batching]`, each with `preset = "..."` to fill what is not given; the optional `[synthesis]`, `[[qos]]` and
-//! `[arrivals]` for traces and simulations; and a `[[service]]` for each further model. `dftsp generate` writes such a file with every key explained.
+//! `[arrivals]` for traces and simulations; and a `[[service]]` for each further model. `dftsp generate` writes such a
+//! file with every key explained.
 
 use std::path::Path;
 
@@ -120,9 +121,10 @@ pub fn parse(text: &str, name: &str, model: Option<Model>) -> Result<Scenario> {
 /// [`parse`], with keys changed or added before anything is read.
 ///
 /// An override is a key with its table, such as `node.memory_bytes`, `service.0.share` or `service.0.model.preset`, and
-/// a value as in TOML (texts may go without quotes). Missing tables are added, the elements of `[[service]]` and `[[qos]]`
-/// are not. Of several overrides of one key the last counts. An override of a `preset` drops the other keys that the file
-/// gives in that table, and one of `arrivals.prompt_range` its `prompt_tokens` (the other way round, and of outputs, too).
+/// a value as in TOML (texts may go without quotes). Missing tables are added, the elements of `[[service]]` and
+/// `[[qos]]` are not. Of several overrides of one key the last counts. An override of a `preset` drops the other keys
+/// that the file gives in that table, and one of `arrivals.prompt_range` its `prompt_tokens` (the other way round, and
+/// of outputs, too).
 ///
 /// # Errors
 /// Anything wrong, with its line and key, or with "--set" and the key of the override.

@@ -1,14 +1,14 @@
 //! The paper's tree without pruning: every path of one subproblem (z, d), for comparison.
 //!
 //! Level k visits every v_k from the size of group k down to 0. A leaf is a *path*; there Σ v_k = z is tested, and then
-//! (2b)–(2e) for the cheapest-uplink requests of each group. Paths are numbered in the order of that walk: a number has a
-//! digit for each group, the group's size less v_k, the first group's the most significant. The answer is the
+//! (2b)–(2e) for the cheapest-uplink requests of each group. Paths are numbered in the order of that walk: a number has
+//! a digit for each group, the group's size less v_k, the first group's the most significant. The answer is the
 //! lowest-numbered path that fits.
 //!
 //! Nothing is skipped: each path is compared with z. But it is not walked node by node. A *prefix* fixes all levels but
-//! the last, and its paths are compared in a loop of their own; Σ v_k = z holds at one of them at most, which is checked
-//! when the loop has ended. Prefixes are shared out in ranges. How many nodes the walk visits up to a path follows from
-//! the path's number, which has no need of fitting a word: a place in the tree is kept as its digits.
+//! the last, and its paths are compared in a loop of their own; Σ v_k = z holds at one of them at most, which is
+//! checked when the loop has ended. Prefixes are shared out in ranges. How many nodes the walk visits up to a path
+//! follows from the path's number, which has no need of fitting a word: a place in the tree is kept as its digits.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -165,8 +165,8 @@ impl Enumeration {
         Enumerated { end: End::Stopped, nodes: self.nodes(place, rest_is_not_zero), paths }
     }
 
-    /// Nodes on all levels: of level k those with a lower number than that which the digits up to level k make, and that
-    /// one itself if `at` says so. At most what a word holds.
+    /// Nodes on all levels: of level k those with a lower number than that which the digits up to level k make, and
+    /// that one itself if `at` says so. At most what a word holds.
     fn nodes(&self, digits: &[u32], at: impl Fn(usize) -> bool) -> u64 {
         let (mut level, mut number, mut nodes) = (0, 0u64, 0u64);
         for &size in &self.sizes {

@@ -318,8 +318,8 @@ impl Drive<'_> {
         self.search(ends)
     }
 
-    /// A batch in one pass: what is worth its price at the λ of the samples and meets their best deadline, as it comes and
-    /// as far as it fits. It counts only if the search is stopped before it has a larger one.
+    /// A batch in one pass: what is worth its price at the λ of the samples and meets their best deadline, as it comes
+    /// and as far as it fits. It counts only if the search is stopped before it has a larger one.
     fn skim(&mut self, lambda: Column) {
         let capacity = self.instance.capacity();
         let mut left = Left([capacity.uplink, capacity.downlink, capacity.kv_tokens, self.peak]);

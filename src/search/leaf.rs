@@ -44,8 +44,8 @@ enum Gathered {
     Stopped,
 }
 
-/// Of more free requests than `MANY`, first only so many are searched, the nearest to λ, the others as λ would have them:
-/// a batch is usually among those.
+/// Of more free requests than `MANY`, first only so many are searched, the nearest to λ, the others as λ would have
+/// them: a batch is usually among those.
 const NEAREST: [usize; 3] = [256, 64, 128];
 const MANY: usize = 256;
 /// Nodes of such a search.
@@ -163,7 +163,8 @@ impl Leaves {
         Gathered::Free(left.0, (budget >> shift) as u64 + 1)
     }
 
-    /// Searches the `count` requests nearest to λ only: briefly, and then with floors and more λ. Finds a batch or nothing.
+    /// Searches the `count` requests nearest to λ only: briefly, and then with floors and more λ. Finds a batch or
+    /// nothing.
     fn search_nearest(
         &mut self,
         count: usize,

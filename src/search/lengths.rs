@@ -1,10 +1,10 @@
 //! Batches padded to their own longest prompt: a search over that length, around the exact solver for additive costs.
 //!
-//! A range of lengths [a, b] is relaxed by charging every request with a prompt of at most b as if padded to a (or to its
-//! own prompt, if longer): what no such batch can reach, no batch with a longest prompt in the range can. The range with
-//! the largest bound is halved, again and again, until it is a single length, which is solved exactly, or no bound is
-//! above the incumbent. Good incumbents come first, from a few lengths solved exactly: with one, most ranges are ruled
-//! out whole.
+//! A range of lengths [a, b] is relaxed by charging every request with a prompt of at most b as if padded to a (or to
+//! its own prompt, if longer): what no such batch can reach, no batch with a longest prompt in the range can. The range
+//! with the largest bound is halved, again and again, until it is a single length, which is solved exactly, or no bound
+//! is above the incumbent. Good incumbents come first, from a few lengths solved exactly: with one, most ranges are
+//! ruled out whole.
 
 use std::collections::BinaryHeap;
 

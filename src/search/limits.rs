@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 /// bound.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
-    /// Wall-clock time of the whole solve; none if not given. The flat method keeps it to within 5 ms or 1 %, whichever is
-    /// more; the others stop searching in time, and then make their proof.
+    /// Wall-clock time of the whole solve; none if not given. The flat method keeps it to within 5 ms or 1 %, whichever
+    /// is more; the others stop searching in time, and then make their proof.
     pub time: Option<Duration>,
     /// Bytes that the search may hold besides the instance; none if not given.
     pub memory: Option<u64>,

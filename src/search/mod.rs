@@ -41,8 +41,8 @@ pub(crate) struct Found {
 
 /// Runs an exhaustive search of additive instances on any instance, and proves the result.
 ///
-/// `search` gets an additive instance, the same by rank, and the size to beat. Where batches are padded to their longest prompt it runs
-/// once per distinct prompt length, longest first, with the incumbent carried over.
+/// `search` gets an additive instance, the same by rank, and the size to beat. Where batches are padded to their
+/// longest prompt it runs once per distinct prompt length, longest first, with the incumbent carried over.
 pub(crate) fn exhaustive(
     instance: &Instance,
     clock: &mut Clock,

@@ -61,7 +61,8 @@ pub(super) fn check_batch(problem: &Problem, rows: &[u32]) -> Result<()> {
     Err(Error::Schedule(format!("the batch of {} requests breaks its {which} limit", rows.len())))
 }
 
-/// Allocates to the batch `rows` of `problem`, in an epoch that begins at `now_ns`. `kv_tokens` are those of each model.
+/// Allocates to the batch `rows` of `problem`, in an epoch that begins at `now_ns`. `kv_tokens` are those of each
+/// model.
 pub(super) fn allocate_batch(
     host: &Host,
     problem: &Problem,

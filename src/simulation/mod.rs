@@ -1,7 +1,7 @@
 //! The edge node over time: the epoch protocol of the paper's section II.
 //!
-//! In: a [`Scenario`], a [`Source`] of arrivals, [`Settings`] and a [`Scheduler`]. Out: what became of every request and
-//! what every epoch used, told to an [`Observer`] as it happens, and a [`Summary`]. The components are the paper's:
+//! In: a [`Scenario`], a [`Source`] of arrivals, [`Settings`] and a [`Scheduler`]. Out: what became of every request
+//! and what every epoch used, told to an [`Observer`] as it happens, and a [`Summary`]. The components are the paper's:
 //!
 //! | component | here |
 //! |---|---|
@@ -27,13 +27,13 @@
 //!
 //! Epoch k begins at k times its length. What arrived before and has not ended is offered to the scheduler; the batch
 //! picked goes up in the slot T_U, is computed, and its answers go down in T_D. Prompts go up while the batch before is
-//! still computed or answered (the overlap of Fig. 2). An epoch whose prompts would be there before compute and downlink
-//! are free again schedules nothing. What is not scheduled waits until no epoch to come could serve it, and then
-//! expires; what the node could never have served is infeasible, with the reason.
+//! still computed or answered (the overlap of Fig. 2). An epoch whose prompts would be there before compute and
+//! downlink are free again schedules nothing. What is not scheduled waits until no epoch to come could serve it, and
+//! then expires; what the node could never have served is infeasible, with the reason.
 //!
 //! Time is in whole nanoseconds, everything random follows from the scenario's seed, and nodes do not touch each other:
-//! the same input gives the same records on any number of threads. Memory grows with the queue and the arrivals of an epoch,
-//! not with the run.
+//! the same input gives the same records on any number of threads. Memory grows with the queue and the arrivals of an
+//! epoch, not with the run.
 
 pub mod clock;
 pub mod engine;
@@ -253,8 +253,8 @@ pub struct EpochRecord {
     pub stopped: bool,
     /// How long the batch computes, nanoseconds.
     pub computation_ns: u64,
-    /// What is used of the uplink band and the downlink band in their slots, of the memory while the batch computes (the
-    /// one before, if the node is busy), and the computation in lengths of an epoch.
+    /// What is used of the uplink band and the downlink band in their slots, of the memory while the batch computes
+    /// (the one before, if the node is busy), and the computation in lengths of an epoch.
     pub used: [f64; RESOURCES],
     /// How many crowded-out requests each of [`crate::outcome::CONSTRAINTS`] keeps from joining the batch.
     pub blocks: [u64; RESOURCES],

@@ -76,8 +76,8 @@ impl RequestQueue {
         RequestQueue { node, stream: stream.peekable(), waiting: Vec::new() }
     }
 
-    /// Begins an epoch: takes in what has arrived before `now_ns` (and before arrivals end at `until_ns`), draws channels
-    /// anew and counts the wait. What finds the queue full is refused. Returns the number of arrivals.
+    /// Begins an epoch: takes in what has arrived before `now_ns` (and before arrivals end at `until_ns`), draws
+    /// channels anew and counts the wait. What finds the queue full is refused. Returns the number of arrivals.
     pub fn begin(
         &mut self,
         now_ns: u64,

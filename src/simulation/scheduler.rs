@@ -18,13 +18,14 @@ pub struct Pick {
 
 /// Picks a batch of each of the instances that nodes have in the same epoch.
 ///
-/// [`Solver`] is one, with any [`Method`]; others plug in here. A batch that is not feasible ends the simulation with an
-/// error.
+/// [`Solver`] is one, with any [`Method`]; others plug in here. A batch that is not feasible ends the simulation with
+/// an error.
 pub trait Scheduler: Sync {
     /// The name in reports.
     fn name(&self) -> &str;
 
-    /// A batch for each of `instances`, in order; none of them is empty. Must depend on nothing else, so that a simulation can be repeated.
+    /// A batch for each of `instances`, in order; none of them is empty. Must depend on nothing else, so that a
+    /// simulation can be repeated.
     fn schedule(&self, instances: &[Instance]) -> Vec<Pick>;
 }
 

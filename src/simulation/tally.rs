@@ -65,8 +65,8 @@ pub struct Part {
     pub counts: Counts,
 }
 
-/// From a request's arrival to its complete answer, seconds; of requests that were answered. Percentiles are up to 0.1 %
-/// too large.
+/// From a request's arrival to its complete answer, seconds; of requests that were answered. Percentiles are up to 0.1
+/// % too large.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
 pub struct Latency {

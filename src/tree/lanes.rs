@@ -1,7 +1,7 @@
 //! More than one λ: a loss budget for each.
 //!
-//! The lemma of losses holds for any λ, not only for that of the linear program: with δ_λ = λ·left + Σ max(0, 1 − λ·a) −
-//! need over the free requests, a batch loses at most δ_λ against *each* λ. The linear program's own has the smallest
+//! The lemma of losses holds for any λ, not only for that of the linear program: with δ_λ = λ·left + Σ max(0, 1 − λ·a)
+//! − need over the free requests, a batch loses at most δ_λ against *each* λ. The linear program's own has the smallest
 //! budget at the root. Deep in the tree, where one resource was used more than the relaxation would, a λ that prices it
 //! higher has the smaller one left. So large trees get a few λ around the first, each scaled to its own best.
 

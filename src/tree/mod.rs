@@ -6,9 +6,9 @@
 //! **Loss (section 3.3 of the design).** With multipliers λ let δ = λ·(U, W, K, e_d) + Σ_{i ≤ d} max(0, 1 − λ·a_i) − z.
 //! For a feasible x of size z, the reduced costs r_i = 1 − λ·a_i that x goes against (r_i > 0 left out, r_i < 0 taken)
 //! and λ times the capacity left over add up to δ. *Proof.* z = Σ x_i r_i + λ·Σ x_i a_i; subtract from UB. ∎ So no
-//! batch exists if δ < 0; a request with |r_i| > δ goes the way its sign says; the others are *free*, and what they lose
-//! together must fit in δ. δ is least for the λ of the subproblem's own linear program, and that matters: with the λ of
-//! a neighbouring deadline, whose bound has the same integer part, trees were up to 10⁶ times larger.
+//! batch exists if δ < 0; a request with |r_i| > δ goes the way its sign says; the others are *free*, and what they
+//! lose together must fit in δ. δ is least for the λ of the subproblem's own linear program, and that matters: with the
+//! λ of a neighbouring deadline, whose bound has the same integer part, trees were up to 10⁶ times larger.
 //!
 //! **Chains (3.5).** i *dominates* j if it needs no more of any resource. In a chain, totally ordered by dominance,
 //! taking the first v is never worse than any other v of it: replacing j by an i that dominates it keeps the size, and
@@ -25,8 +25,8 @@
 //! **Floors.** Whatever groups k, k + 1, … contribute to a path, m requests of them lose at least what the m with the
 //! largest r lose, and need at least the sum of the m cheapest, resource by resource.
 //!
-//! **Several λ.** Losses and δ are those of any λ, so a large tree counts them at a few at once (`lanes`), and a prefix is
-//! dead if one of its budgets is overdrawn.
+//! **Several λ.** Losses and δ are those of any λ, so a large tree counts them at a few at once (`lanes`), and a prefix
+//! is dead if one of its budgets is overdrawn.
 //!
 //! Counts of a group are tried in the order of their loss, so that the first path is the relaxation's own; paths are
 //! numbered in that order, and the lowest-numbered feasible one is the answer, on any backend.

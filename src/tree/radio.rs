@@ -1,5 +1,5 @@
-//! The surrogate test for the radio: directions μ ≥ 0 in which requests of a class are sorted, once and not before they are
-//! needed: the first decides most paths.
+//! The surrogate test for the radio: directions μ ≥ 0 in which requests of a class are sorted, once and not before they
+//! are needed: the first decides most paths.
 
 use std::sync::{LazyLock, OnceLock};
 

@@ -682,8 +682,8 @@ fn a_changed_field_does_not_verify() {
         let document: Value = serde_json::from_str(&text).unwrap();
         let mut paths = Vec::new();
         leaves(&document, "", &mut paths);
-        // What only the search that made it knows, the name of the problem, the words for what is not there, and prices:
-        // those that prove as much are as good.
+        // What only the search that made it knows, the name of the problem, the words for what is not there, and
+        // prices: those that prove as much are as good.
         let free = |path: &str| {
             ["/work/", "/seconds", "/certificate/", "/problem"].iter().any(|start| path.starts_with(start))
                 || path.ends_with("/reason")

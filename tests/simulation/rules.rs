@@ -111,7 +111,8 @@ fn a_batch_that_outlasts_its_epoch_makes_the_node_pass_over_others() {
 
 #[test]
 fn a_passing_channel_ends_nobody_for_good() {
-    // Hardly any channel carries this prompt: with a channel kept it is infeasible, with one redrawn it waits for a good one.
+    // Hardly any channel carries this prompt: with a channel kept it is infeasible, with one redrawn it waits for a
+    // good one.
     let rows: Vec<(f64, u32, u32)> = (0..200).map(|k| (f64::from(k) / 100.0, 512, 1)).collect();
     let settings = Settings { duration_s: 4.0, ..Settings::default() };
     let weak = |fading: Fading| {

@@ -1,21 +1,23 @@
 //! Many small instances in one launch of `kernels/cells.cu`: one warp each.
 //!
 //! In: instances. Out: for each its [`Solution`], the same as [`Solver::solve`](crate::solver::Solver::solve) without
-//! limits gives, byte for byte but for where it ran; or none where it is the host's. [`Packed`] has the bytes that go to the device, the
-//! arguments of the launch, and what is made of the bytes that come back; whoever holds the device moves them.
+//! limits gives, byte for byte but for where it ran; or none where it is the host's. [`Packed`] has the bytes that go
+//! to the device, the arguments of the launch, and what is made of the bytes that come back; whoever holds the device
+//! moves them.
 //!
 //! **What is the host's.** Instances that pad to the longest prompt or have more than 2,048 rows; subproblems with more
 //! than 256 free requests or 2,000 nodes, which the CPU searches in other ways as well; cells of more than 63 linear
-//! programs, or one of more than 8,192 steps; vertices that leave more than 512 other requests that fit; and the few that outgrow tables of the kernel.
-//! Of 3,000 cells of 500 requests, all four constraints binding, that is none with lengths of three levels, and 58 with
-//! lengths of all kinds.
+//! programs, or one of more than 8,192 steps; vertices that leave more than 512 other requests that fit; and the few
+//! that outgrow tables of the kernel. Of 3,000 cells of 500 requests, all four constraints binding, that is none with
+//! lengths of three levels, and 58 with lengths of all kinds.
 //!
-//! **Expected speed** (an estimate: no device has run it yet). A cell of 500 requests takes 5 linear programs of 120 steps
-//! and 46 pricings together. A step is about 1,000 instructions of the warp, 360 of them in doubles, most for the 4×4
-//! inverse; all steps are 120,000, pricings 14,000, bounds 13,000, roundings and starts 11,000, sorting 8,000,
-//! subproblems 5,000: about 170,000 instructions for each cell. The chain of dependent operations is what takes time: at
-//! one instruction in five cycles a cell takes 0.5 ms at 1.7 GHz, so 8 blocks on each of 132 multiprocessors solve about
-//! 2 million cells a second. A cell is 18 KiB to the device and 4 KiB back: at 50 GB/s, 2.5 million cells a second.
+//! **Expected speed** (an estimate: no device has run it yet). A cell of 500 requests takes 5 linear programs of 120
+//! steps and 46 pricings together. A step is about 1,000 instructions of the warp, 360 of them in doubles, most for the
+//! 4×4 inverse; all steps are 120,000, pricings 14,000, bounds 13,000, roundings and starts 11,000, sorting 8,000,
+//! subproblems 5,000: about 170,000 instructions for each cell. The chain of dependent operations is what takes time:
+//! at one instruction in five cycles a cell takes 0.5 ms at 1.7 GHz, so 8 blocks on each of 132 multiprocessors solve
+//! about 2 million cells a second. A cell is 18 KiB to the device and 4 KiB back: at 50 GB/s, 2.5 million cells a
+//! second.
 
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -55,8 +57,8 @@ const ASSUMED_CELL: f64 = 5e3;
 /// What it takes to open a device and to compile the kernel of cells, the longest.
 const ASSUMED_CELLS: f64 = 2.5e9;
 
-/// Solves many instances on a device where that is asked for or is faster. None where it is the host's: larger instances
-/// than a cell may be, hard ones, all where a device is not worth it or fails; and how it failed, if it did.
+/// Solves many instances on a device where that is asked for or is faster. None where it is the host's: larger
+/// instances than a cell may be, hard ones, all where a device is not worth it or fails; and how it failed, if it did.
 pub(crate) fn solve_cells(
     choice: Choice,
     source: &Source,

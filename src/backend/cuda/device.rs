@@ -42,7 +42,8 @@ pub(crate) trait Device: Send + Sync + fmt::Debug {
     fn free(&self) -> Result<u64, Fault>;
     /// Memory with anything in it.
     fn allocate(&self, bytes: usize) -> Result<Memory, Fault>;
-    /// Copies to the device, with the help of the threads of `pool`; `from` is free again on return, the copy may go on.
+    /// Copies to the device, with the help of the threads of `pool`; `from` is free again on return, the copy may go
+    /// on.
     fn upload(&self, to: &Memory, offset: usize, from: &[u8], pool: Option<&ThreadPool>) -> Result<(), Fault>;
     /// Copies from the device.
     fn download(&self, from: &Memory, offset: usize, to: &mut [u8]) -> Result<(), Fault>;

@@ -118,7 +118,8 @@ struct Stage {
     context: Arc<CudaContext>,
 }
 
-// SAFETY: plain memory of the process, which belongs to whoever holds the stage; the driver's calls are made from any thread.
+// SAFETY: plain memory of the process, which belongs to whoever holds the stage; the driver's calls are made from any
+// thread.
 unsafe impl Send for Stage {}
 
 impl Stage {
@@ -131,9 +132,9 @@ impl Stage {
     }
 
     fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: STAGE bytes were allocated here and live as long as `self`; every copy from or to them has ended before
-        // (`done` is awaited, downloads are synchronised), so the device does not touch them meanwhile. Any byte is a u8; the
-        // memory is the system's, and never without a value.
+        // SAFETY: STAGE bytes were allocated here and live as long as `self`; every copy from or to them has ended
+        // before (`done` is awaited, downloads are synchronised), so the device does not touch them meanwhile. Any byte
+        // is a u8; the memory is the system's, and never without a value.
         unsafe { std::slice::from_raw_parts_mut(self.address.cast(), STAGE) }
     }
 }
@@ -141,8 +142,8 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         // SAFETY: context and event live as long as `self`; nothing is copied any more when the event is done, and the
-        // memory was allocated by `malloc_host` and is freed once. Of errors nothing is left to do here, and cudarc's own
-        // calls would not run after an earlier one.
+        // memory was allocated by `malloc_host` and is freed once. Of errors nothing is left to do here, and cudarc's
+        // own calls would not run after an earlier one.
         unsafe {
             let _ = result::ctx::set_current(self.context.cu_ctx());
             let _ = result::event::synchronize(self.done.cu_event());
@@ -179,9 +180,9 @@ struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // SAFETY: context and stream live as long as `self`; everything that used the memory was started on the stream, and
-        // has ended when that is synchronised; it was allocated by `malloc_sync` and is freed once. Of errors nothing is
-        // left to do here, and cudarc's own calls would not run after an earlier one.
+        // SAFETY: context and stream live as long as `self`; everything that used the memory was started on the stream,
+        // and has ended when that is synchronised; it was allocated by `malloc_sync` and is freed once. Of errors
+        // nothing is left to do here, and cudarc's own calls would not run after an earlier one.
         unsafe {
             let _ = result::ctx::set_current(self.context.cu_ctx());
             let _ = result::stream::synchronize(self.stream.cu_stream());
@@ -232,7 +233,8 @@ impl Opened {
         })
     }
 
-    /// Copies with pinned memory of its own: no lock is held meanwhile, so that threads of a pool may wait for each other.
+    /// Copies with pinned memory of its own: no lock is held meanwhile, so that threads of a pool may wait for each
+    /// other.
     fn staged(&self, copy: impl FnOnce(&mut [Stage; 2]) -> Result<(), DriverError>) -> Result<(), DriverError> {
         self.context.bind_to_thread()?;
         let spare = self.stages.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -304,8 +306,8 @@ impl Device for Opened {
                 }
                 // Whoever stole work meanwhile may have bound another device.
                 self.context.bind_to_thread()?;
-                // SAFETY: the target is inside of its memory (checked above); the source stays as it is until `done`, which
-                // whoever uses it next awaits.
+                // SAFETY: the target is inside of its memory (checked above); the source stays as it is until `done`,
+                // which whoever uses it next awaits.
                 unsafe { result::memcpy_htod_async(to + (at * STAGE) as u64, buffer, self.stream.cu_stream()) }?;
                 stage.done.record(&self.stream)?;
             }
@@ -365,8 +367,8 @@ impl Device for Opened {
         place.copy_from_slice(args);
         self.context.bind_to_thread().map_err(error)?;
         let mut parameters = [std::ptr::from_mut(&mut arguments).cast::<c_void>()];
-        // SAFETY: a kernel takes one structure by value, of which `layout` has the same bytes, and it is copied before this
-        // returns; the addresses in it are of memory that its owner keeps until the stream is done.
+        // SAFETY: a kernel takes one structure by value, of which `layout` has the same bytes, and it is copied before
+        // this returns; the addresses in it are of memory that its owner keeps until the stream is done.
         unsafe {
             result::launch_kernel(
                 function.cu_function(),

@@ -1,16 +1,16 @@
 //! The paper's tree without pruning on a device (`kernels/exhaustive.cu`): launches over heads, in the order of their
 //! numbers.
 //!
-//! A *head* fixes the first levels, and a thread looks at all of its paths. A launch begins at a head that is given by its
-//! digits, so that trees may have any number of paths, and is over in a few milliseconds; then the host looks at the clock.
-//! If it found a batch, the paths of the chunks before it are added up; else all are, and the next launch begins where it
-//! ended.
+//! A *head* fixes the first levels, and a thread looks at all of its paths. A launch begins at a head that is given by
+//! its digits, so that trees may have any number of paths, and is over in a few milliseconds; then the host looks at
+//! the clock. If it found a batch, the paths of the chunks before it are added up; else all are, and the next launch
+//! begins where it ended.
 //!
 //! What bounds it is integer arithmetic, by an estimate from the machine code for sm_90 (ptxas 13.0), not measured: the
-//! loop over the last level has 28 instructions for 16 paths, of which 26 are of integers or predicates (16 compare a path
-//! with z): 1.6 a path. An H200 (132 multiprocessors, 64 such lanes each, about 1.98 GHz) could then do 1.0 × 10¹³ paths a
-//! second where last levels are long. A run of the last level costs about 40 instructions more, and 36 if one of its paths
-//! in the warp has the right sum: with 21 counts on it that is 5.4 a path, or 3 × 10¹² a second.
+//! loop over the last level has 28 instructions for 16 paths, of which 26 are of integers or predicates (16 compare a
+//! path with z): 1.6 a path. An H200 (132 multiprocessors, 64 such lanes each, about 1.98 GHz) could then do 1.0 × 10¹³
+//! paths a second where last levels are long. A run of the last level costs about 40 instructions more, and 36 if one
+//! of its paths in the warp has the right sum: with 21 counts on it that is 5.4 a path, or 3 × 10¹² a second.
 
 use std::time::{Duration, Instant};
 
@@ -153,8 +153,8 @@ impl Exhaustive {
     }
 }
 
-/// How many levels number the heads, and how many paths a head has: as many as a thread may look at, as long as there are
-/// heads enough.
+/// How many levels number the heads, and how many paths a head has: as many as a thread may look at, as long as there
+/// are heads enough.
 fn cut(tree: &Enumeration, heads_wanted: u64) -> (usize, u64) {
     let paths = tree.paths();
     let mut above = tree.levels.len() - 1;

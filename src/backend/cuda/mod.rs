@@ -8,8 +8,8 @@
 //! - `exhaustive`: the paper's tree without pruning;
 //! - `on_device`: a search, and what of it goes to the device.
 //!
-//! The kernels do the CPU's operations: the same floats where floats decide, and exact sums; and where the CPU stops at the
-//! first of many, they take the lowest-numbered. So every result has the same bytes.
+//! The kernels do the CPU's operations: the same floats where floats decide, and exact sums; and where the CPU stops at
+//! the first of many, they take the lowest-numbered. So every result has the same bytes.
 
 mod cells;
 #[cfg(test)]

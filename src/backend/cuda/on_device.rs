@@ -92,8 +92,8 @@ impl<'a> OnDevice<'a> {
         })
     }
 
-    /// What is left to the CPU, or done on it after a while. Most trees are: for the others the while is little. None if
-    /// it is the device's turn.
+    /// What is left to the CPU, or done on it after a while. Most trees are: for the others the while is little. None
+    /// if it is the device's turn.
     fn first_on_cpu<T>(
         &self,
         clock: &Clock,

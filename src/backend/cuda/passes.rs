@@ -1,6 +1,8 @@
-//! The bound pass on a device (`kernels/bounds.cu`): columns go there once, and stay as long as the instance is at hand.
+//! The bound pass on a device (`kernels/bounds.cu`): columns go there once, and stay as long as the instance is at
+//! hand.
 //!
-//! Where the device has no room for all columns at once, they go there in *windows*, again for each pass. Tags stay there.
+//! Where the device has no room for all columns at once, they go there in *windows*, again for each pass. Tags stay
+//! there.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -26,7 +28,8 @@ use crate::search::{Clock, Limits};
 
 /// Threads of a block.
 const BLOCK: u32 = 1024;
-/// Blocks for each multiprocessor where sums are not in shared memory; one where they are, as there is no room for more.
+/// Blocks for each multiprocessor where sums are not in shared memory; one where they are, as there is no room for
+/// more.
 const BLOCKS: u32 = 2;
 /// A block has at least so many requests.
 const LEAST_CHUNK: u32 = 2048;
@@ -380,7 +383,8 @@ impl Passes {
     fn windows(&mut self, device: &dyn Device, requests: usize) -> Result<Vec<Range<usize>>, Fault> {
         if self.window == 0 {
             self.tags.reserve(device, TAG_BYTES * requests, "the tags of all requests")?;
-            // Of what is free and what is in use already; a part is left for the lists, which may be as long as a window.
+            // Of what is free and what is in use already; a part is left for the lists, which may be as long as a
+            // window.
             let free = device.free()? as usize + self.columns.bytes() + self.lists.bytes();
             let fits = free / 10 * 9 / (COLUMN_BYTES + LISTED_BYTES);
             self.window = if fits >= requests { requests } else { fits / 2 * 2 };
@@ -393,8 +397,8 @@ impl Passes {
         Ok(starts.map(|start| start..requests.min(start + self.window)).collect())
     }
 
-    /// Brings the columns of a window to the device, and what a kernel is told of them; none if the time was over. `words`: of
-    /// sums for a bucket.
+    /// Brings the columns of a window to the device, and what a kernel is told of them; none if the time was over.
+    /// `words`: of sums for a bucket.
     fn pass(
         &mut self,
         link: Link<'_>,

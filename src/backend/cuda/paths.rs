@@ -2,9 +2,9 @@
 //!
 //! The items of the driver become *pieces*: a prefix of places and an interval of places at the next level. In a round
 //! every piece is walked by a tile of threads until it is settled or has walked its quota of nodes. What is left of one
-//! that pauses is again pieces, one for each level that it stood at, deepest first: in that order they hold its paths in
-//! theirs, and nodes are counted once. So a few large items become thousands of pieces in as many rounds as it takes to
-//! fill the device, and none is left over when the others are done. Between rounds the host looks at the clock, and
+//! that pauses is again pieces, one for each level that it stood at, deepest first: in that order they hold its paths
+//! in theirs, and nodes are counted once. So a few large items become thousands of pieces in as many rounds as it takes
+//! to fill the device, and none is left over when the others are done. Between rounds the host looks at the clock, and
 //! settles paths that no direction does, which are rare.
 
 use bytemuck::{bytes_of, cast_slice, cast_slice_mut};
@@ -50,8 +50,8 @@ pub(super) struct Paths {
     stack: Slot,
 }
 
-/// Part of a tree: below the places of the first levels, from a place of the level `top` on; at the level `base` up to the
-/// place `end`.
+/// Part of a tree: below the places of the first levels, from a place of the level `top` on; at the level `base` up to
+/// the place `end`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Piece {
     base: u32,

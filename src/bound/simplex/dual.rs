@@ -1,9 +1,9 @@
 //! The dual simplex, for very many columns: down the dual function g(y) = limit·y + Σ max(0, 1 − y·a) to its minimum.
 //!
-//! A vertex of it has a basis of four columns of price 1 or of resources without a price; whoever else costs less than 1
-//! is taken. A step moves along an edge of g, not to the next vertex but to the lowest point on it, past the prices of
-//! however many requests: each of these changes sides at once, where the primal simplex would move them one by one. A
-//! few dozen steps are enough for a million columns, and a few where the start is near.
+//! A vertex of it has a basis of four columns of price 1 or of resources without a price; whoever else costs less than
+//! 1 is taken. A step moves along an edge of g, not to the next vertex but to the lowest point on it, past the prices
+//! of however many requests: each of these changes sides at once, where the primal simplex would move them one by one.
+//! A few dozen steps are enough for a million columns, and a few where the start is near.
 
 use std::cmp::Ordering;
 
@@ -18,8 +18,8 @@ const SAMPLED: usize = 1024;
 const MARGIN: f64 = 3.0;
 /// Steps before the descent gives up: far more than were ever seen.
 const STEPS: usize = 1000;
-/// A basic variable may be so far beyond its bounds. Rows are scaled to a capacity of 1, and columns to an upper bound of
-/// 1.
+/// A basic variable may be so far beyond its bounds. Rows are scaled to a capacity of 1, and columns to an upper bound
+/// of 1.
 const BEYOND: f64 = 1e-9;
 /// Prices this near to where a step starts are taken to be there: ties are then passed by how much each matters.
 const SAME: f64 = 1e-9;

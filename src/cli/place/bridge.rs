@@ -30,12 +30,12 @@ const SEEDS: u64 = 10;
 /// The options.
 #[derive(Debug, clap::Args)]
 pub(super) struct BridgeArgs {
-    /// Also write the placed model as one node: a scenario (TOML) that `solve` and `simulate` run. Its cost model gives the
-    /// request of the problem the placement's delay. Needs quality.perplexity in the problem.
+    /// Also write the placed model as one node: a scenario (TOML) that `solve` and `simulate` run. Its cost model gives
+    /// the request of the problem the placement's delay. Needs quality.perplexity in the problem.
     #[arg(long, value_name = "FILE")]
     emit_scenario: Option<PathBuf>,
-    /// --emit-scenario, --budgets, --verify of a result with a node: a scenario (TOML) of the same model, from which the
-    /// node takes all but node and quantization. Without it, one for OPT-350m.
+    /// --emit-scenario, --budgets, --verify of a result with a node: a scenario (TOML) of the same model, from which
+    /// the node takes all but node and quantization. Without it, one for OPT-350m.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
     /// Instead of one placement: for each of these quality budgets ε, in place of the problem's, place the layers, make
@@ -105,8 +105,8 @@ impl BridgeArgs {
         self.emit_scenario.as_deref()
     }
 
-    /// The sweep that is asked for, or the base of the scenario to write, if one is; refuses options without use. A placement
-    /// that is verified may have a node.
+    /// The sweep that is asked for, or the base of the scenario to write, if one is; refuses options without use. A
+    /// placement that is verified may have a node.
     pub(super) fn read(&self, verify: bool) -> Result<(Option<Sweep>, Option<Base>)> {
         let refuse = |option: &str, problem: &str, remedy: &str| {
             Err(Place::file(option).error(problem.to_string(), remedy.to_string()).into())
@@ -194,8 +194,8 @@ impl Base {
     }
 }
 
-/// What to know of the room on a node before it serves requests, in a line that begins with the option; nothing where each
-/// request of its scenario fits, and two of the shortest.
+/// What to know of the room on a node before it serves requests, in a line that begins with the option; nothing where
+/// each request of its scenario fits, and two of the shortest.
 ///
 /// # Errors
 /// A node on which no request ever fits.

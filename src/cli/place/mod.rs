@@ -49,14 +49,15 @@ pub(super) struct Args {
     /// The layers (`[[layer]]`, as `dftsp weights --format toml` prints them), where the file of --problem has none.
     #[arg(long, value_name = "FILE")]
     layers: Option<PathBuf>,
-    /// exact: proven optimal. ilp: a general solver. one-server, even-split, greedy, uniform-N (N bits for every layer),
-    /// placement-alone (16 bits), quantization-alone (the even split's placement): without joint optimisation.
+    /// exact: proven optimal. ilp: a general solver. one-server, even-split, greedy, uniform-N (N bits for every
+    /// layer), placement-alone (16 bits), quantization-alone (the even split's placement): without joint optimisation.
     #[arg(long, value_name = "NAME", default_value = "exact")]
     solver: String,
     /// How communication is charged [default: chain; --verify: as the placement says].
     #[arg(long, value_enum)]
     communication: Option<CommunicationName>,
-    /// Stop after this time, with the best assignment found and a bound. Baselines and changed problems have as long each.
+    /// Stop after this time, with the best assignment found and a bound. Baselines and changed problems have as long
+    /// each.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, allow_negative_numbers = true)]
     time_limit: f64,
     /// Threads at most; without it, one for each core. The result never depends on it.
@@ -85,8 +86,8 @@ pub(super) struct Args {
     /// Draw the placement: layers by server and bits, crossings of links, memories (SVG).
     #[arg(long, value_name = "FILE", conflicts_with = "budgets")]
     plot: Option<PathBuf>,
-    /// Requests of each model for whose KV caches the servers have room at once, in place of the problem's held_requests
-    /// (which is 1 if not given): what batches of a node of --emit-scenario or --budgets need.
+    /// Requests of each model for whose KV caches the servers have room at once, in place of the problem's
+    /// held_requests (which is 1 if not given): what batches of a node of --emit-scenario or --budgets need.
     #[arg(long, value_name = "N")]
     held_requests: Option<u32>,
     #[command(flatten)]

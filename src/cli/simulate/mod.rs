@@ -40,8 +40,8 @@ pub(super) struct Args {
     /// Threads at most; without it, one for each core. The result never depends on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     threads: Option<u32>,
-    /// Write report.md with plots, summary.json, and every epoch and request as CSV into this folder, which is made if it
-    /// is not there.
+    /// Write report.md with plots, summary.json, and every epoch and request as CSV into this folder, which is made if
+    /// it is not there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Report for people, or JSON.

@@ -30,14 +30,16 @@ enum BatchTimeArg {
 /// The options that say how it is run, and by whom.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct RunArgs {
-    /// How long requests arrive, seconds [default: 60; of a trace, all of it]. The run goes on until all have ended, for 1000 epochs at most.
+    /// How long requests arrive, seconds [default: 60; of a trace, all of it]. The run goes on until all have ended,
+    /// for 1000 epochs at most.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     duration: Option<f64>,
     /// Nodes side by side, each with arrivals of its own (of a trace: the same ones, each from another moment on).
     #[arg(long, value_name = "N", default_value_t = 1)]
     nodes: u32,
     /// Schedulers to compare on the same arrivals: names of `solve --solver`, and all for flat, dftsp, static, none,
-    /// fcfs, edf and shortest. dftsp is the batch of the paper's Algorithm 1, found from a proven bound (which is fast).
+    /// fcfs, edf and shortest. dftsp is the batch of the paper's Algorithm 1, found from a proven bound (which is
+    /// fast).
     #[arg(long, value_name = "NAME,..", default_value = "flat")]
     schedulers: String,
     /// dftsp, brute-force: nodes of the tree searched in an epoch; where they are not enough, the best greedy batch is
@@ -50,8 +52,8 @@ pub(in crate::cli) struct RunArgs {
     /// From when deadlines and waiting times count: a request's arrival, or the first epoch that begins after it.
     #[arg(long, value_enum, value_name = "arrival|epoch", hide_possible_values = true, default_value = "arrival")]
     waiting: WaitingArg,
-    /// Until when a batch may compute: the tightest deadline in it (epochs that it outlasts are passed over), or so that
-    /// no epoch is passed over.
+    /// Until when a batch may compute: the tightest deadline in it (epochs that it outlasts are passed over), or so
+    /// that no epoch is passed over.
     #[arg(long, value_enum, value_name = "deadline|epoch", hide_possible_values = true, default_value = "deadline")]
     batch_time: BatchTimeArg,
     /// Prompts do not go up while the batch before is still computed: one batch after the other.
@@ -180,8 +182,8 @@ pub(in crate::cli) fn is_limited(name: &str) -> bool {
     name == DFTSP || matches!(Method::from_name(name), Some(Method::Algorithm1FromBound | Method::BruteForce))
 }
 
-/// The command that was given, without the options that change nothing in the results: with them, the same run would not
-/// give the same files.
+/// The command that was given, without the options that change nothing in the results: with them, the same run would
+/// not give the same files.
 pub(in crate::cli) fn command(arguments: impl Iterator<Item = String>) -> String {
     const LEFT_OUT: [&str; 5] = ["--threads", "--backend", "--out", "--format", "--output"];
     let mut command = "dftsp".to_string();

@@ -101,8 +101,8 @@ impl Files {
         Ok(())
     }
 
-    /// Makes everything appear, and what an earlier run wrote of other schedulers disappear: it would be taken for part of
-    /// this one.
+    /// Makes everything appear, and what an earlier run wrote of other schedulers disappear: it would be taken for part
+    /// of this one.
     pub(super) fn commit(self) -> Result<()> {
         // What is named first is dropped last.
         let Files { folder, reports, rows, path, stale } = self;

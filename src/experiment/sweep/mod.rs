@@ -1,9 +1,9 @@
 //! Simulations over any keys of a scenario file and over seeds: a full grid, in parallel, resumable.
 //!
 //! In: a [`Base`] scenario, one to three [`Axis`], [`Entrant`]s and how to run. Every point of the grid is read and
-//! checked before anything runs ([`Sweep::new`]). Each point, scheduler and seed is a run; all schedulers of a point see
-//! the same arrivals. Out: [`Row`]s, the same on any number of threads, and whether their runs were made now or read
-//! from a [`Store`].
+//! checked before anything runs ([`Sweep::new`]). Each point, scheduler and seed is a run; all schedulers of a point
+//! see the same arrivals. Out: [`Row`]s, the same on any number of threads, and whether their runs were made now or
+//! read from a [`Store`].
 
 pub mod axis;
 pub mod metric;
@@ -186,8 +186,8 @@ impl Sweep {
         (0..self.runs()).into_par_iter().map(|run| store.load(&self.key(run))).collect()
     }
 
-    /// Makes the runs that `known` lacks, in parallel on the pool of the caller. Keeps each in `store` when it ends, and
-    /// tells `done`, from any thread.
+    /// Makes the runs that `known` lacks, in parallel on the pool of the caller. Keeps each in `store` when it ends,
+    /// and tells `done`, from any thread.
     ///
     /// # Errors
     /// A run that fails or cannot be kept; the others are then not begun.

@@ -1,9 +1,9 @@
 //! Runs on disk: a small file for each, so that a sweep that was interrupted goes on where it was.
 //!
 //! A run is known by its *key*: a text of everything that it depends on. Its file is called after the FNV-1a hash (128
-//! bits) of the key and holds the key itself and a hash of what the run came to, and counts only if both are right. Files appear whole (temporary, then
-//! renamed), so any number of sweeps may use one folder at once; what a killed one left unfinished is named
-//! `.dftsp-….part` and never read.
+//! bits) of the key and holds the key itself and a hash of what the run came to, and counts only if both are right.
+//! Files appear whole (temporary, then renamed), so any number of sweeps may use one folder at once; what a killed one
+//! left unfinished is named `.dftsp-….part` and never read.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! What labels cost at least: at the prices of the root, and of their contexts; and which servers they need not look at.
+//! What labels cost at least: at the prices of the root, and of their contexts; and which servers they need not look
+//! at.
 
 use rayon::prelude::*;
 
@@ -41,9 +42,9 @@ impl Search<'_> {
         servers.map(|k| floor + self.via[k][at]).fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// Those labels whose bounds are the least when all is known, more of them than will be kept, and the least bound of the
-    /// rest. They are dropped before their contexts are made: what is known of them is above what is known of the others.
-    /// Nothing if the time is over.
+    /// Those labels whose bounds are the least when all is known, more of them than will be kept, and the least bound
+    /// of the rest. They are dropped before their contexts are made: what is known of them is above what is known of
+    /// the others. Nothing if the time is over.
     pub(super) fn refine_least(
         &mut self,
         front: &Front,
@@ -111,7 +112,8 @@ impl Search<'_> {
         }
     }
 
-    /// Closes servers, and adds what is left of them to the floor. The label's own server can only be closed to a return.
+    /// Closes servers, and adds what is left of them to the floor. The label's own server can only be closed to a
+    /// return.
     fn close(&self, label: &mut Label, used: &[f64], left: f64, cell: usize, l: usize, limit: f64) {
         let t = self.t;
         if l + 1 == t.layers {

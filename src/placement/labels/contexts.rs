@@ -1,6 +1,6 @@
-//! Ways to the end for labels that left much the same behind them: servers that were left have only what is left of them,
-//! closed ones are gone, and those that are to be come back to are. At prices of their own they are far tighter than those of
-//! the root.
+//! Ways to the end for labels that left much the same behind them: servers that were left have only what is left of
+//! them, closed ones are gone, and those that are to be come back to are. At prices of their own they are far tighter
+//! than those of the root.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use crate::search::Clock;
 
 /// The context of labels that have none: the ways of the root.
 pub(super) const ROOT: u32 = 0;
-/// Bytes of all contexts: what they are made from may take as much again. Labels that find no room have none, until those
-/// of the next layer find what has become free.
+/// Bytes of all contexts: what they are made from may take as much again. Labels that find no room have none, until
+/// those of the next layer find what has become free.
 const ROOM: usize = 256 << 20;
 /// Servers to come back to that a context knows.
 const MUSTS: usize = 3;
 /// Parts of a memory that are told apart.
 const PARTS: usize = 16;
-/// Crossings between layers, steps to the costs of all runs, and how many costs those below a limit have, from which on there
-/// are no contexts: what is known of them would be too large, and take too long.
+/// Crossings between layers, steps to the costs of all runs, and how many costs those below a limit have, from which on
+/// there are no contexts: what is known of them would be too large, and take too long.
 const CROSSINGS: usize = 5_000_000;
 const EFFORT: usize = 300_000_000;
 const RUNS: usize = 32_000_000;
@@ -114,8 +114,8 @@ impl Contexts {
         }
     }
 
-    /// From now on only ways that may be below a limit are looked at. There are no contexts if that is too much, or the time
-    /// is over.
+    /// From now on only ways that may be below a limit are looked at. There are no contexts if that is too much, or the
+    /// time is over.
     pub fn below(&mut self, t: &Tables, r: &Reduced, least_units: &[usize], limit: f64, clock: &mut Clock) {
         let runs = t.cells.iter().zip(least_units).map(|(&cells, &least)| {
             let longest = cells.checked_div(least).unwrap_or(t.layers).min(t.layers);
@@ -207,8 +207,8 @@ impl Context {
 }
 
 impl Search<'_> {
-    /// Gives labels that came to a server at layer l the context of what they left. False if the time is over: then there
-    /// are no contexts any more.
+    /// Gives labels that came to a server at layer l the context of what they left. False if the time is over: then
+    /// there are no contexts any more.
     pub(super) fn enter_contexts(&mut self, front: &Front, labels: &mut [Label], l: usize, clock: &mut Clock) -> bool {
         let t = self.t;
         if l == 0 || l + 1 == t.layers || self.contexts.alive.is_none() {

@@ -42,7 +42,8 @@ impl Search<'_> {
         step: f64,
         mut clock: Clock,
     ) -> Vec<Label> {
-        /// Comparisons of one label with those of a group where they are made one by one: dominance is worth only so much.
+        /// Comparisons of one label with those of a group where they are made one by one: dominance is worth only so
+        /// much.
         const LOOKED_AT: usize = 4096;
         let t = self.t;
         let (s, kinds) = (t.servers, t.kinds);
@@ -154,7 +155,8 @@ impl Group {
         Group { done, must, held: vec![Vec::new(); owed.len()], owed, ..Group::default() }
     }
 
-    /// Whether a label needs no more of quality, of its own memory and of what is held elsewhere: `used`, of each server.
+    /// Whether a label needs no more of quality, of its own memory and of what is held elsewhere: `used`, of each
+    /// server.
     fn below(&self, used: &[f64], quality: f64, memory: f64) -> bool {
         for (first, stairs) in self.stairs.chunks(AT_ONCE).enumerate().map(|(chunk, stairs)| (chunk * AT_ONCE, stairs))
         {

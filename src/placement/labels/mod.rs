@@ -1,19 +1,19 @@
 //! The chain, layer by layer, as partial assignments (labels) that are extended, bounded and compared.
 //!
 //! A label is dropped when
-//! - its *completion bound* (what it cost, the prices of what it used, the cheapest priced way to the end, less what all
-//!   limits are worth) reaches the incumbent. A label that leaves a server becomes two: one that never comes back, for
-//!   which the server is *closed* and what is left of it is waste, whose worth is added to the bound; and one that must
-//!   come back, which costs at least the cheapest way that does. A server to which no completion below the incumbent can
-//!   go, or which is too full for any layer to come, is closed as well. The cheapest way to the end is that of the root, or
-//!   in wide passes that of a *context*: with what is left of each server, the servers to come back to, and the links paid
-//!   for;
-//! - another label at the same server is no slower, has no more weight error, may go wherever the label may, need not come
-//!   back where the label need not, and uses no more of any server that both must come back to. This is what makes the
-//!   permutations of bits among equal layers, and of the servers behind, one. In the paper form, what the label has paid for
-//!   and the other has not is added to the other's cost;
-//! - the pass is limited to a width, and others have lower bounds. The least bound dropped so is reported: without one, the
-//!   pass has proven its best assignment optimal, or that there is none.
+//! - its *completion bound* (what it cost, the prices of what it used, the cheapest priced way to the end, less what
+//!   all limits are worth) reaches the incumbent. A label that leaves a server becomes two: one that never comes back,
+//!   for which the server is *closed* and what is left of it is waste, whose worth is added to the bound; and one that
+//!   must come back, which costs at least the cheapest way that does. A server to which no completion below the
+//!   incumbent can go, or which is too full for any layer to come, is closed as well. The cheapest way to the end is
+//!   that of the root, or in wide passes that of a *context*: with what is left of each server, the servers to come
+//!   back to, and the links paid for;
+//! - another label at the same server is no slower, has no more weight error, may go wherever the label may, need not
+//!   come back where the label need not, and uses no more of any server that both must come back to. This is what makes
+//!   the permutations of bits among equal layers, and of the servers behind, one. In the paper form, what the label has
+//!   paid for and the other has not is added to the other's cost;
+//! - the pass is limited to a width, and others have lower bounds. The least bound dropped so is reported: without one,
+//!   the pass has proven its best assignment optimal, or that there is none.
 //!
 //! The order of work, and so the result, does not depend on threads.
 
@@ -191,7 +191,8 @@ impl<'t> Search<'t> {
     }
 
     /// One pass with at most `width` labels a layer, looking for less than `incumbent`: among all paths, or only those
-    /// that never come back to one of the first servers, which can be closed. What the latter drops for want of room says nothing of the others.
+    /// that never come back to one of the first servers, which can be closed. What the latter drops for want of room
+    /// says nothing of the others.
     pub fn pass(&mut self, incumbent: f64, width: usize, returns: bool, clock: &mut Clock) -> Found {
         let t = self.t;
         self.returns = returns;

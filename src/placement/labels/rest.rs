@@ -16,8 +16,8 @@ pub(super) struct Rest<'c> {
     pub open: Vec<Open>,
     /// Places in `open`.
     must: Vec<usize>,
-    /// For each open server and layer (server × layer) where its runs are, and how many layers the shortest of them has; for
-    /// each of these, the next one a layer longer, where its costs begin, and the fewest cells.
+    /// For each open server and layer (server × layer) where its runs are, and how many layers the shortest of them
+    /// has; for each of these, the next one a layer longer, where its costs begin, and the fewest cells.
     begin: Vec<(usize, usize)>,
     runs: Vec<(usize, usize)>,
     /// For each layer and open server where the places begin that a path may go on to after it; what that costs.
@@ -28,7 +28,8 @@ pub(super) struct Rest<'c> {
 /// The cheapest ways to the end at some prices.
 #[derive(Default)]
 struct Ways {
-    /// For each set of servers to come back to (layer × open server): where a run begins on one of them, it is no longer.
+    /// For each set of servers to come back to (layer × open server): where a run begins on one of them, it is no
+    /// longer.
     enter: Vec<Vec<f64>>,
     /// For each such set, ways to leave each open server before each layer (open server × layer, and one more).
     leaving: Vec<Vec<f64>>,
@@ -38,8 +39,8 @@ struct Ways {
 }
 
 impl<'c> Rest<'c> {
-    /// In the paper form, with what crossings in the model of the first layer cost (server × server), in parts of what they do at
-    /// the root.
+    /// In the paper form, with what crossings in the model of the first layer cost (server × server), in parts of what
+    /// they do at the root.
     pub fn new(
         (t, r, alive): (&'c Tables, &'c Reduced, &'c Alive),
         from: usize,
@@ -83,7 +84,8 @@ impl<'c> Rest<'c> {
         self.t.layers - self.from
     }
 
-    /// The runs that begin on the open server k at a layer, counted from the first, and how many layers the first of them has.
+    /// The runs that begin on the open server k at a layer, counted from the first, and how many layers the first of
+    /// them has.
     fn runs(&self, k: usize, at: usize) -> (Range<usize>, usize) {
         let row = k * self.span() + at;
         let (first, shortest) = self.begin[row];
@@ -142,8 +144,8 @@ impl<'c> Rest<'c> {
     }
 }
 
-/// What ways to the end start from, in seconds: the cost of what lies behind, with prices, less what limits are worth that are
-/// no matter of a context; and the root's price of the weight errors behind, less that of the budgets.
+/// What ways to the end start from, in seconds: the cost of what lies behind, with prices, less what limits are worth
+/// that are no matter of a context; and the root's price of the weight errors behind, less that of the budgets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Behind {
     pub cost: f64,
@@ -164,7 +166,8 @@ impl Rest<'_> {
         behind.cost + rates.factor() * behind.errors + way - worth
     }
 
-    /// Raises the bound of what begins a run here on the open server `own`, by steps of the prices, until it reaches the limit.
+    /// Raises the bound of what begins a run here on the open server `own`, by steps of the prices, until it reaches
+    /// the limit.
     pub fn tune(&self, own: usize, behind: Behind, start: Rates, steps: usize, limit: f64) -> Rates {
         /// Relative step towards a bit more than the limit, how much shorter steps grow, and after how many in vain.
         const STEP: f64 = 0.5;
@@ -267,8 +270,9 @@ impl Rest<'_> {
         }
     }
 
-    /// The cheapest ways that begin a run on each server (layer × server), those after each layer on the open server `own`, in a
-    /// run that began here, with so many cells left (layer × cells), and what that run pays for so many cells.
+    /// The cheapest ways that begin a run on each server (layer × server), those after each layer on the open server
+    /// `own`, in a run that began here, with so many cells left (layer × cells), and what that run pays for so many
+    /// cells.
     pub fn tables(&self, own: usize, rates: &Rates) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
         let (t, s, n, span) = (self.t, self.t.servers, self.open.len(), self.span());
         let mut ways = Ways::default();

@@ -1,5 +1,5 @@
-//! What runs cost before any price of memory: found once for all prices, for the runs and crossings that a path below a limit
-//! may consist of.
+//! What runs cost before any price of memory: found once for all prices, for the runs and crossings that a path below a
+//! limit may consist of.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -8,8 +8,8 @@ use super::rates::{FACTORS, Open, Parts, Rates, parts};
 use crate::placement::prices::{Reduced, fits_alone};
 use crate::placement::tables::Tables;
 
-/// What a path below a limit may consist of, at the prices of the root: usually a small part of all crossings and runs. What
-/// runs cost on a whole server is in seconds, with the root's prices of computing, and some of weight errors.
+/// What a path below a limit may consist of, at the prices of the root: usually a small part of all crossings and runs.
+/// What runs cost on a whole server is in seconds, with the root's prices of computing, and some of weight errors.
 pub(super) struct Alive {
     servers: usize,
     layers: usize,
@@ -39,8 +39,8 @@ pub(super) fn below(x: f64) -> f32 {
     if f64::from(near) > x { near.next_down() } else { near }
 }
 
-/// Calls `each` with the layers, fewest cells and costs (for each number of cells up to all) of each run on a whole server that
-/// begins at a layer, as long as it fits and that returns true.
+/// Calls `each` with the layers, fewest cells and costs (for each number of cells up to all) of each run on a whole
+/// server that begins at a layer, as long as it fits and that returns true.
 fn runs(t: &Tables, node: &[f64], server: usize, layer: usize, mut each: impl FnMut(usize, usize, &[f64]) -> bool) {
     let (s, cells) = (t.servers, t.cells[server]);
     let (mut now, mut next) = (vec![0.0; cells + 1], Vec::new());

@@ -11,8 +11,8 @@ const WIDE: usize = 1 << 20;
 /// Layers, up to which a problem is short.
 const SHORT: usize = 6;
 
-/// Layers of very different sizes on servers with fast links: the best paths often come back to a server. Some have two models;
-/// long ones always have, and a single width.
+/// Layers of very different sizes on servers with fast links: the best paths often come back to a server. Some have two
+/// models; long ones always have, and a single width.
 fn random(seed: u64, layers: usize, faster: f64) -> Problem {
     let mut rows = RowRng::new(seed, 1 << 42);
     let d = rows.next_row();
@@ -96,7 +96,8 @@ fn passes_in_contexts_find_what_trying_everything_finds() {
             let mut search = Search::new(&t, root, false);
             search.narrow = 0;
             let mut clock = Clock::start(&Limits::NONE);
-            // Narrow ones say what they have dropped; those that drop nothing find the best, however little is above it.
+            // Narrow ones say what they have dropped; those that drop nothing find the best, however little is above
+            // it.
             for width in [2, 6, 20] {
                 let found = search.pass(f64::INFINITY, width, true, &mut clock);
                 let bound = found.best.map_or(f64::INFINITY, |best| best.0).min(found.open);
@@ -139,7 +140,8 @@ fn every(t: &Tables, path: &mut Vec<(u32, u32)>, out: &mut Vec<(f64, Vec<u32>)>)
     }
 }
 
-/// The least cost of the paths with some beginning that come to no server of `done` after layer l, and to all of `must`.
+/// The least cost of the paths with some beginning that come to no server of `done` after layer l, and to all of
+/// `must`.
 fn completed(paths: &[(f64, Vec<u32>)], l: usize, done: u64, must: u64) -> f64 {
     let fits = |servers: &[u32]| {
         let come = servers[l + 1..].iter().fold(0, |come, i| come | 1u64 << i);
@@ -148,8 +150,8 @@ fn completed(paths: &[(f64, Vec<u32>)], l: usize, done: u64, must: u64) -> f64 {
     paths.iter().filter(|path| fits(&path.1)).map(|path| path.0).fold(f64::INFINITY, f64::min)
 }
 
-/// Every label of every layer, none compared with another: its bound is not above what it can become, if that is below the
-/// limit, and what every beginning can become one of its labels can.
+/// Every label of every layer, none compared with another: its bound is not above what it can become, if that is below
+/// the limit, and what every beginning can become one of its labels can.
 #[test]
 fn no_label_is_bounded_above_what_it_can_become() {
     let (mut labels, mut tight) = (0_u64, 0_u64);

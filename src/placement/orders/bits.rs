@@ -2,7 +2,8 @@
 
 use crate::placement::tables::{MEMORY, Tables};
 
-/// Changes the bits of a layer, or of two, where that keeps limits (or mends those of weight errors and memory) and is faster.
+/// Changes the bits of a layer, or of two, where that keeps limits (or mends those of weight errors and memory) and is
+/// faster.
 pub(super) fn exchange(t: &Tables, path: &mut [(u32, u32)]) {
     /// Rounds over all pairs at most.
     const ROUNDS: usize = 8;

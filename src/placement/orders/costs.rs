@@ -1,5 +1,5 @@
-//! What runs of layers cost at a price of weight errors: each a knapsack over cells of memory, needs rounded up, so that
-//! memories hold.
+//! What runs of layers cost at a price of weight errors: each a knapsack over cells of memory, needs rounded up, so
+//! that memories hold.
 
 use rayon::prelude::*;
 

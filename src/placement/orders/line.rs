@@ -72,7 +72,8 @@ impl Line {
         most
     }
 
-    /// The path at the price where the cost is largest: server and choice of each layer; none if not all layers are covered.
+    /// The path at the price where the cost is largest: server and choice of each layer; none if not all layers are
+    /// covered.
     pub fn path(&self, fan: &[Costs<'_>]) -> Option<Vec<(u32, u32)>> {
         self.programs[self.worst].path(&fan[self.worst], &self.order)
     }
@@ -137,8 +138,8 @@ impl Program {
         through(costs, (before, worth), from, last, after, to)
     }
 
-    /// From where to where it is worth going on from what is covered: what is left costs about as much as it does now. Not a
-    /// bound, but an estimate.
+    /// From where to where it is worth going on from what is covered: what is left costs about as much as it does now.
+    /// Not a bound, but an estimate.
     fn worth(&self, covered: &[f64], start: usize) -> Range<usize> {
         let layers = covered.len() - 1;
         let fine = |&l: &usize| covered[l] + self.rest[l] <= self.cost;
@@ -172,7 +173,8 @@ impl Program {
     }
 }
 
-/// `out[e]`: layers 0..e covered, the last of them by server i, after what `before` covers, whose last server is `from`.
+/// `out[e]`: layers 0..e covered, the last of them by server i, after what `before` covers, whose last server is
+/// `from`.
 fn forward(costs: &Costs<'_>, (before, worth): (&[f64], Range<usize>), from: Option<usize>, i: usize, out: &mut [f64]) {
     // Nothing comes before the first layer.
     let enter = if costs.alike { from.map_or(0.0, |from| costs.link(from, i)) } else { 0.0 };

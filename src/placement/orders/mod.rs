@@ -2,14 +2,15 @@
 //!
 //! An order of servers and a price of weight errors leave a shortest path: which layers each server runs, with which
 //! bits, by a dynamic program over (place in the order, layer) on costs of runs (`costs`). What it costs, less what the
-//! budget costs at that price, is below every delay along the order; the largest of that at a few prices is what an order
-//! is worth, and close to the best delay along it (`line`). So orders too short to keep the budget are seen to be.
+//! budget costs at that price, is below every delay along the order; the largest of that at a few prices is what an
+//! order is worth, and close to the best delay along it (`line`). So orders too short to keep the budget are seen to
+//! be.
 //!
-//! With the program from both ends a change of an order is valued in about the length of its stretch: a server more, less
-//! or another one, a server's memory divided between two places, blocks exchanged or reversed (`moves`). Four walks go
-//! down by such changes from orders that a seeded generator shakes, each time only around the places that changed. What
-//! is worth as much as the best delay gives a path, whose bits are exchanged between layers where that is faster or
-//! mends what is beyond a limit (`bits`).
+//! With the program from both ends a change of an order is valued in about the length of its stretch: a server more,
+//! less or another one, a server's memory divided between two places, blocks exchanged or reversed (`moves`). Four
+//! walks go down by such changes from orders that a seeded generator shakes, each time only around the places that
+//! changed. What is worth as much as the best delay gives a path, whose bits are exchanged between layers where that is
+//! faster or mends what is beyond a limit (`bits`).
 //!
 //! It proves nothing, and returns only what keeps every limit.
 
@@ -51,8 +52,8 @@ const AROUND: usize = 2;
 /// Delay, and server and choice of each layer.
 type Best = Option<(f64, Vec<(u32, u32)>)>;
 
-/// The fastest assignment found. `quality` are prices of weight errors and `busy` of computing, by model and server, in seconds for a unit
-/// of the grid; `start` has the servers of some path. So many orders are shaken, by a seed.
+/// The fastest assignment found. `quality` are prices of weight errors and `busy` of computing, by model and server, in
+/// seconds for a unit of the grid; `start` has the servers of some path. So many orders are shaken, by a seed.
 pub(super) fn search(
     t: &Tables,
     (quality, busy): (&[f64], &[f64]),
@@ -146,7 +147,8 @@ fn descend(fan: &[Costs<'_>], order: Vec<usize>, around: &[usize], room: &mut Ro
     line
 }
 
-/// An order with two servers more, less, or one of each, and two neighbouring blocks exchanged; and the parts around that.
+/// An order with two servers more, less, or one of each, and two neighbouring blocks exchanged; and the parts around
+/// that.
 fn shake(fan: &[Costs<'_>], order: &[usize], rows: &mut RowRng) -> (Vec<usize>, Vec<usize>) {
     let mut order = order.to_vec();
     let mut changed = Vec::new();
@@ -185,8 +187,8 @@ fn shake(fan: &[Costs<'_>], order: &[usize], rows: &mut RowRng) -> (Vec<usize>, 
     (order, changed)
 }
 
-/// Keeps what an order gives, if it is feasible and faster, and if nothing of the same value was considered before: the same
-/// orders are found again and again.
+/// Keeps what an order gives, if it is feasible and faster, and if nothing of the same value was considered before: the
+/// same orders are found again and again.
 fn consider(fan: &[Costs<'_>], line: &Line, best: &mut Best, considered: &mut HashSet<u64>) {
     let t = fan[0].t;
     let fastest = best.as_ref().map_or(f64::INFINITY, |best| best.0);

@@ -6,8 +6,8 @@ use crate::placement::generate::{Spec, problem};
 use crate::placement::tables::MEMORY;
 use crate::search::Limits;
 
-/// Layers of different sizes; some problems have limits on computing and sending, and links that are missing, and some links
-/// that differ from layer to layer.
+/// Layers of different sizes; some problems have limits on computing and sending, and links that are missing, and some
+/// links that differ from layer to layer.
 fn random(seed: u64) -> Tables {
     let mut rows = RowRng::new(seed, 1 << 43);
     let d = rows.next_row();

@@ -138,8 +138,8 @@ pub fn parse_claim(text: &str, name: &str, problem: &Problem) -> Result<std::res
     }))
 }
 
-/// The file of the problem that a placement is of, as it was given; none of the embedded example, or where the text is no
-/// placement.
+/// The file of the problem that a placement is of, as it was given; none of the embedded example, or where the text is
+/// no placement.
 pub fn problem_file(text: &str) -> Option<String> {
     let document: Value = serde_json::from_str(text).ok()?;
     Some(document.get("problem")?.as_str()?.to_string())
@@ -269,9 +269,9 @@ fn seats(
 }
 
 impl Claim {
-    /// Holds every field that follows from the seats, the bound and the problem against what follows. `node` is the one that
-    /// the seats give; without it that of the document is not looked at. Left are the counters, the time, and the bound, the
-    /// certificate, baselines and changed problems, which take a search.
+    /// Holds every field that follows from the seats, the bound and the problem against what follows. `node` is the one
+    /// that the seats give; without it that of the document is not looked at. Left are the counters, the time, and the
+    /// bound, the certificate, baselines and changed problems, which take a search.
     ///
     /// # Errors
     /// The first that differs by more than rounding.
@@ -310,8 +310,8 @@ impl Claim {
 }
 
 impl Other {
-    /// Holds it against what a search gave: its delay and a bound, mean bits; or why there is none. Where a time limit came
-    /// first, on either side, only what that leaves is held against it.
+    /// Holds it against what a search gave: its delay and a bound, mean bits; or why there is none. Where a time limit
+    /// came first, on either side, only what that leaves is held against it.
     ///
     /// # Errors
     /// What cannot be.

@@ -1,5 +1,5 @@
-//! Placements, for people ([`text`], and `plot` as SVG) and for programs (`json`, which `claim` reads back); requests served
-//! against the quality budget (`budgets`).
+//! Placements, for people ([`text`], and `plot` as SVG) and for programs (`json`, which `claim` reads back); requests
+//! served against the quality budget (`budgets`).
 
 #[cfg(all(feature = "simulation", feature = "files"))]
 pub mod budgets;
@@ -37,7 +37,8 @@ pub struct Report<'r> {
     pub communication: Communication,
     /// The assignment, with delay, use and bound.
     pub solution: &'r Solution,
-    /// Whether the bound is this program's own and can be checked; otherwise it is another solver's word, or there is none.
+    /// Whether the bound is this program's own and can be checked; otherwise it is another solver's word, or there is
+    /// none.
     pub bound: Bound,
     /// What others give.
     pub baselines: Vec<(Baseline, std::result::Result<Placed, String>)>,

@@ -1,5 +1,5 @@
-//! A placement as an SVG document: the layers from left to right, each in the row of its server and in the colour of its
-//! bits; what crosses a link, and how long it takes; and how full each server's memory is.
+//! A placement as an SVG document: the layers from left to right, each in the row of its server and in the colour of
+//! its bits; what crosses a link, and how long it takes; and how full each server's memory is.
 
 use std::collections::BTreeMap;
 

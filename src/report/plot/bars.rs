@@ -46,8 +46,8 @@ impl Bars {
         SHARE * f64::from(width) / self.categories.len().max(1) as f64 / side_by_side as f64
     }
 
-    /// The values in words, by set: on a linear axis with the decimals that give the largest three digits, unless all are
-    /// whole numbers; on a logarithmic one with three digits each.
+    /// The values in words, by set: on a linear axis with the decimals that give the largest three digits, unless all
+    /// are whole numbers; on a logarithmic one with three digits each.
     fn texts(&self, log: bool) -> Vec<Vec<String>> {
         let all = || self.sets.iter().flat_map(|set| set.values.iter().copied()).filter(|value| value.is_finite());
         let largest = all().fold(0.0, |largest, value| f64::max(largest, value.abs()));

@@ -7,7 +7,8 @@ const fn rgb(red: u8, green: u8, blue: u8) -> Colour {
     plotters::style::RGBColor(red, green, blue)
 }
 
-/// Told apart by everyone: those of Okabe and Ito without black and yellow, and three that differ from them in lightness.
+/// Told apart by everyone: those of Okabe and Ito without black and yellow, and three that differ from them in
+/// lightness.
 const COLOURS: [Colour; 9] = [
     rgb(0, 114, 178),
     rgb(213, 94, 0),

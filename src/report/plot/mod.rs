@@ -1,7 +1,7 @@
 //! Lines and bars over one or two axes, as an SVG document: panels side by side, one legend for all, a caption below.
 //!
-//! The same figure gives the same bytes. Fonts are the viewer's, so room is left for a wide one; no text is cut, and none
-//! written over another: long ones are broken, and what is below moves down.
+//! The same figure gives the same bytes. Fonts are the viewer's, so room is left for a wide one; no text is cut, and
+//! none written over another: long ones are broken, and what is below moves down.
 
 mod bars;
 pub(in crate::report) mod canvas;
@@ -102,8 +102,8 @@ pub struct Bars {
     pub categories: Vec<String>,
     /// Of each category its bars, from left to right, or upwards if stacked.
     pub sets: Vec<BarSet>,
-    /// On top of each other, for shares, without whiskers and values; else side by side, with the values above if there is
-    /// room.
+    /// On top of each other, for shares, without whiskers and values; else side by side, with the values above if there
+    /// is room.
     pub stacked: bool,
 }
 

@@ -1,5 +1,5 @@
-//! How much room a text takes. Without the viewer's fonts nobody knows: these are the widths of a wide one, so that what
-//! fits in it fits in others.
+//! How much room a text takes. Without the viewer's fonts nobody knows: these are the widths of a wide one, so that
+//! what fits in it fits in others.
 
 /// About what a text is wide, in pixels.
 pub(in crate::report) fn width_of(text: &str, size: i32) -> i32 {

@@ -26,8 +26,8 @@ pub struct Visits {
     pub subproblems: u128,
     /// Nodes without pruning.
     pub unpruned: u128,
-    /// Nodes where no count exceeds what is left of z, without other pruning: what a search that knows z visits at least
-    /// if it prunes nothing.
+    /// Nodes where no count exceeds what is left of z, without other pruning: what a search that knows z visits at
+    /// least if it prunes nothing.
     pub capped: u128,
     /// Nodes with pruning.
     pub pruned: u128,
@@ -66,8 +66,9 @@ fn part(all: u128, left: u128) -> f64 {
     if all == 0 { 0.0 } else { (all - left) as f64 / all as f64 }
 }
 
-/// What [`Method::Algorithm1`](crate::solver::Method::Algorithm1) visits on `instance`, in time that is polynomial but for
-/// the search for its last path (that of [`Method::Algorithm1FromBound`](crate::solver::Method::Algorithm1FromBound)).
+/// What [`Method::Algorithm1`](crate::solver::Method::Algorithm1) visits on `instance`, in time that is polynomial but
+/// for the search for its last path (that of
+/// [`Method::Algorithm1FromBound`](crate::solver::Method::Algorithm1FromBound)).
 ///
 /// `None` where batches are padded to their longest prompt, where a count is beyond 128 bits, or where one of `limits`
 /// struck.

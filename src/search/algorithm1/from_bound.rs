@@ -7,9 +7,9 @@
 //! - in a tree, what is below a prefix if its requests, and the cheapest of the groups left that make z with them, need
 //!   more of one resource than there is, or cost more at the prices λ than all that there is.
 //!
-//! The cheapest are taken for each resource by itself and from all groups left together, so what they need is never more
-//! than what a path below needs. Where there are many groups, some of those above count as left too, which makes them
-//! cheaper still: the table of what they need is then as long as a few of its rows, however many requests wait.
+//! The cheapest are taken for each resource by itself and from all groups left together, so what they need is never
+//! more than what a path below needs. Where there are many groups, some of those above count as left too, which makes
+//! them cheaper still: the table of what they need is then as long as a few of its rows, however many requests wait.
 
 use super::{First, Found, Tree, descend, is_exact};
 use crate::backend::Cpu;

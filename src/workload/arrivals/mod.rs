@@ -1,13 +1,13 @@
 //! Arrivals over time: random processes, and recordings of traces.
 //!
 //! In: [`Arrivals`] (a process, its mean rate, distributions of lengths) or a [`Recording`], a seed and the number of a
-//! node. Out: a [`Stream`] of [`Arrival`]s in order of time, in whole nanoseconds. The same input gives the same bits on
-//! any machine.
+//! node. Out: a [`Stream`] of [`Arrival`]s in order of time, in whole nanoseconds. The same input gives the same bits
+//! on any machine.
 //!
-//! Arrival k of node n depends on the seed, n and k: its attributes are row n·2⁴⁰ + k of the seed, whatever the process,
-//! and times have rows of their own. Every process is stationary: a node has been running for long when time begins, so
-//! that a stretch of t seconds has t times the mean rate on average, from the first second on. (The time to the first
-//! arrival is that to the next one from a moment at random, not that between two arrivals.)
+//! Arrival k of node n depends on the seed, n and k: its attributes are row n·2⁴⁰ + k of the seed, whatever the
+//! process, and times have rows of their own. Every process is stationary: a node has been running for long when time
+//! begins, so that a stretch of t seconds has t times the mean rate on average, from the first second on. (The time to
+//! the first arrival is that to the next one from a moment at random, not that between two arrivals.)
 
 mod gaps;
 mod recording;

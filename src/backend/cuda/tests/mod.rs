@@ -1,4 +1,5 @@
-//! The kernels under emulation, and everything around them, against the CPU: the same bytes, whatever the order of threads.
+//! The kernels under emulation, and everything around them, against the CPU: the same bytes, whatever the order of
+//! threads.
 
 mod emulated;
 mod exhaustive;
