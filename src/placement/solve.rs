@@ -1,5 +1,6 @@
-//! The exact solver: prices, then passes of labels, each eight times as wide, until one drops nothing. Where two passes
-//! are not enough, a local search gives them a better assignment to beat.
+//! The exact solver: prices, then passes of labels, eight times as wide where one dropped labels, until one drops nothing.
+//! With many servers a pass looks only below a goal, and the next one's is higher. Where the first passes are not enough, a
+//! local search over orders of servers gives them a better assignment to beat.
 
 use super::delay::{self, Communication, TOLERANCE, Usage};
 use super::labels::{self, Search};
@@ -203,10 +204,10 @@ impl Found {
     /// One pass for what is below a goal, which raises the bound.
     fn round(&mut self, search: &mut Search<'_>, goal: f64, width: usize, clock: &mut Clock) -> Next {
         let pass = self.pass(search, goal, width, true, clock);
-        (self.labels, self.exhausted) = (pass.labels, pass.open.is_infinite());
-        // What the pass did not look at is not much below the goal.
         let proven = pass.open >= goal;
+        // What the pass did not look at is not much below the goal.
         let open = if goal < self.delay() { pass.open.min(goal - OPTIMALITY * goal.abs()) } else { pass.open };
+        (self.labels, self.exhausted) = (pass.labels, open.is_infinite());
         self.bound = self.bound.max(open.min(self.delay()));
         if open >= self.delay() || open.is_infinite() {
             Next::Nothing
@@ -225,6 +226,7 @@ impl Found {
         let few = t.servers <= FEW_SERVERS;
         let Some(again) = rounds.checked_sub(if few { ORDERS_OF_FEW.0 } else { ORDERS_OF_MANY.0 }) else { return };
         let shaken = if few {
+            // Each time passes are wider, up to the widest: these are few.
             ORDERS_OF_FEW.1 << (2 * again)
         } else {
             ((ORDERS_OF_MANY.1 * (t.layers * t.servers) as f64) as usize).min(ORDERS_OF_MANY.2)
@@ -233,8 +235,9 @@ impl Found {
             Some((_, seats)) => seats.iter().map(|seat| seat.server).collect(),
             None => search.reduced.path.iter().map(|x| x.0 as usize).collect(),
         };
-        self.better(t, local(t, &search.reduced, &start, (again, shaken), clock, threads));
-        self.work.orders += shaken as u64;
+        let (found, shaken) = local(t, &search.reduced, &start, (again, shaken), clock, threads);
+        self.better(t, found);
+        self.work.orders += shaken;
     }
 
     /// The bound to prove next.
@@ -326,7 +329,7 @@ fn local(
     shaken: (u64, usize),
     clock: &mut Clock,
     threads: bool,
-) -> Option<(f64, Vec<(u32, u32)>)> {
+) -> (orders::Best, u64) {
     let busy = |i: usize| if t.kinds > BUSY { r.server[i * t.kinds + BUSY] } else { 0.0 };
     let busy: Vec<f64> = (0..t.servers).map(busy).collect();
     orders::search(t, (&r.quality, &busy), start, shaken, clock, threads)

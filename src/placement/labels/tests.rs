@@ -208,6 +208,5 @@ fn no_label_is_bounded_above_what_it_can_become() {
             }
         }
     }
-    eprintln!("{labels} labels, {tight} tight");
     assert!(labels > 50_000 && tight > labels / 50, "{labels} labels, {tight} of them tight");
 }

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::placement::prices;
-use crate::placement::tables::{MEMORY, Tables};
+use crate::placement::tables::{BUSY, MEMORY, Tables};
 
 /// All of a server's memory.
 pub(super) const ALL: usize = 12;
@@ -24,8 +24,8 @@ pub(super) struct Part {
 pub(super) struct Costs<'t> {
     pub t: &'t Tables,
     pub parts: &'t [Part],
-    /// Price of all budgets of weight errors, which costs have on top of delays.
-    pub budgets: f64,
+    /// What all priced limits cost at their prices, and so the most that costs have on top of delays.
+    pub worth: f64,
     /// By choice and server; infinite if it does not fit.
     node: Vec<f64>,
     /// Cells that each choice needs on each server, rounded up.
@@ -40,15 +40,16 @@ pub(super) struct Costs<'t> {
     links: Vec<f64>,
 }
 
-/// Operations that the costs of all runs take, about: layers × choices × cells for each first layer.
-pub(super) fn effort(t: &Tables) -> f64 {
+/// Operations that the costs of all runs take at one price, about, and how many numbers they are.
+pub(super) fn effort(t: &Tables, parts: &[Part]) -> (f64, f64) {
     let least = t.choices.iter().map(|c| c.memory).fold(f64::INFINITY, f64::min).max(1.0);
     let layers = t.layers as f64;
-    let one = |i: usize| {
-        let longest = (t.capacity[i * t.kinds + MEMORY] / least).min(layers);
-        longest * t.choices.len() as f64 * (t.cells[i] + 1) as f64
+    let one = |part: &Part| {
+        let share = part.share as f64 / ALL as f64;
+        let longest = (share * t.capacity[part.server * t.kinds + MEMORY] / least).min(layers);
+        (longest * t.choices.len() as f64 * (part.cells + 1) as f64, longest * layers)
     };
-    (0..t.servers).map(one).sum()
+    parts.iter().map(one).fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 /// Cells that choices need, rounded up.
@@ -92,10 +93,12 @@ impl<'t> Costs<'t> {
         let alike = inner.clone().all(same);
         let longest = inner.max_by(|&a, &b| t.bytes[a].total_cmp(&t.bytes[b])).unwrap_or(0);
         let links = (0..t.servers * t.servers).map(|at| t.transfer(longest, at / t.servers, at % t.servers)).collect();
-        let budgets = t.budget.iter().zip(quality).map(|(budget, price)| budget * price).sum();
+        let limit = |i: usize| if t.kinds > BUSY { t.capacity[i * t.kinds + BUSY] } else { f64::INFINITY };
+        let times = busy.iter().enumerate().filter(|(_, price)| **price > 0.0).map(|(i, price)| price * limit(i));
+        let worth = times.sum::<f64>() + t.budget.iter().zip(quality).map(|(b, price)| b * price).sum::<f64>();
         let uncovered = UNCOVERED * most;
         let mut costs =
-            Costs { t, parts, budgets, node, units, runs: Vec::new(), starts: vec![0], uncovered, alike, links };
+            Costs { t, parts, worth, node, units, runs: Vec::new(), starts: vec![0], uncovered, alike, links };
         let one = |at: usize| costs.lengths(at / parts.len(), parts[at % parts.len()]);
         let all = 0..t.layers * parts.len();
         let runs: Vec<Vec<f64>> = if threads { all.into_par_iter().map(one).collect() } else { all.map(one).collect() };

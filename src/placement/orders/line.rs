@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::costs::Costs;
 
-/// An order, its programs at each price and its value: the largest of their costs, each less what the budget of weight
-/// errors costs at that price. No assignment along the order is faster than that, but for the rounding of needs.
+/// An order, its programs at each price and its value: the largest of their costs, each less what the limits cost at that
+/// price. No assignment along the order is faster than that, but for the rounding of needs.
 #[derive(Clone)]
 pub(super) struct Line {
     pub order: Vec<usize>,
@@ -51,7 +51,7 @@ impl Line {
         self.value = f64::NEG_INFINITY;
         for (k, costs) in fan.iter().enumerate() {
             self.programs[k].update(costs, &self.order, a, kept);
-            let value = self.programs[k].cost - costs.budgets;
+            let value = self.programs[k].cost - costs.worth;
             if value > self.value {
                 (self.worst, self.value) = (k, value);
             }
@@ -63,13 +63,19 @@ impl Line {
         let mut most = f64::NEG_INFINITY;
         for k in 0..fan.len() {
             let k = (self.worst + k) % fan.len();
-            let cost = self.programs[k].with(&fan[k], &self.order, a, b, middle, room) - fan[k].budgets;
+            let cost = self.programs[k].with(&fan[k], &self.order, a, b, middle, room) - fan[k].worth;
             most = if cost > most { cost } else { most };
             if most >= best {
                 break;
             }
         }
         most
+    }
+
+    /// What values may differ by that are the same but for how they were added up.
+    pub fn rounding(&self) -> f64 {
+        let cost = self.programs[self.worst].cost;
+        if cost.is_finite() { 1e-9 * cost } else { 0.0 }
     }
 
     /// The path at the price where the cost is largest: server and choice of each layer; none if not all layers are

@@ -2,7 +2,7 @@
 //!
 //! An order of servers and a price of weight errors leave a shortest path: which layers each server runs, with which
 //! bits, by a dynamic program over (place in the order, layer) on costs of runs (`costs`). What it costs, less what the
-//! budget costs at that price, is below every delay along the order; the largest of that at a few prices is what an
+//! limits are worth at that price, is below every delay along the order; the largest of that at a few prices is what an
 //! order is worth, and close to the best delay along it (`line`). So orders too short to keep the budget are seen to
 //! be.
 //!
@@ -42,18 +42,21 @@ const PARTS: [usize; 4] = [ALL, 8, 6, 4];
 /// high where needs are rounded up.
 const WORTH: f64 = 1.001;
 const POLISHED: f64 = 1.02;
-/// Operations for all runs beyond which a step would take too long.
-const LARGEST: f64 = 2e9;
+/// Operations for the runs of one price, and numbers kept of them, beyond which they would take too long or too much.
+const LARGEST: (f64, f64) = (4e9, 1e7);
+/// Times the prices, where nothing that keeps the budgets was found at lower ones.
+const RAISED: [f64; 3] = [1.0, 4.0, 16.0];
 /// An order shaken from may be worse than the best of its walk by this, relatively, at first; less and less later on.
 const WORSE: f64 = 0.01;
 /// Places at both ends of a change around which there may be others.
 const AROUND: usize = 2;
 
 /// Delay, and server and choice of each layer.
-type Best = Option<(f64, Vec<(u32, u32)>)>;
+pub(super) type Best = Option<(f64, Vec<(u32, u32)>)>;
 
-/// The fastest assignment found. `quality` are prices of weight errors and `busy` of computing, by model and server, in
-/// seconds for a unit of the grid; `start` has the servers of some path. So many orders are shaken, by a seed.
+/// The fastest assignment found, and how many orders were shaken. `quality` are prices of weight errors and `busy` of
+/// computing, by model and server, in seconds for a unit of the grid; `start` has the servers of some path. So many
+/// orders are shaken, by a seed.
 pub(super) fn search(
     t: &Tables,
     (quality, busy): (&[f64], &[f64]),
@@ -61,48 +64,67 @@ pub(super) fn search(
     (seed, steps): (u64, usize),
     clock: &mut Clock,
     threads: bool,
-) -> Best {
-    if costs::effort(t) > LARGEST {
-        return None;
-    }
-    let units = costs::units(t);
+) -> (Best, u64) {
     // Whole parts come first, and have the numbers of their servers.
     let part = |server: usize, share: usize| Part { server, share, cells: t.cells[server] * share / ALL };
     let parts: Vec<Part> =
         PARTS.iter().flat_map(|&share| (0..t.servers).map(move |server| part(server, share))).collect();
-    let at = |factor: &f64| {
-        let quality: Vec<f64> = quality.iter().map(|price| factor * price).collect();
-        Costs::new(t, (&quality, busy), &units, &parts, threads)
-    };
-    let fan: Vec<Costs<'_>> = PRICES.iter().map(at).collect();
+    let (operations, numbers) = costs::effort(t, &parts);
+    if operations > LARGEST.0 || numbers > LARGEST.1 {
+        return (None, 0);
+    }
+    let units = costs::units(t);
     let mut order: Vec<usize> = Vec::new();
     for &i in start {
         if !order.contains(&i) {
             order.push(i);
         }
     }
-    let all = order.clone();
-    let first = descend(&fan, order, &all, &mut Room::default(), clock);
-    let mut best = None;
-    consider(&fan, &first, &mut best, &mut HashSet::new());
-    let walk = |k: usize| {
-        let rows = RowRng::new(seed * WALKS as u64 + k as u64, 0);
-        walk(&fan, first.clone(), best.clone(), rows, steps.div_ceil(WALKS), &mut clock.clone())
-    };
-    let walks: Vec<Best> =
-        if threads { (0..WALKS).into_par_iter().map(walk).collect() } else { (0..WALKS).map(walk).collect() };
-    // The first of the fastest.
-    walks.into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0))
+    let mut shaken = 0;
+    for raised in RAISED {
+        let mut fan: Vec<Costs<'_>> = Vec::new();
+        for factor in PRICES {
+            if clock.look() {
+                return (None, shaken);
+            }
+            let quality: Vec<f64> = quality.iter().map(|price| raised * factor * price).collect();
+            fan.push(Costs::new(t, (&quality, busy), &units, &parts, threads));
+        }
+        let first = descend(&fan, order.clone(), &order, &mut Room::default(), clock);
+        let mut best = None;
+        consider(&fan, &first, &mut best, &mut HashSet::new());
+        let walk = |k: usize| {
+            let rows = RowRng::new(seed * WALKS as u64 + k as u64, 0);
+            walk(&fan, first.clone(), best.clone(), rows, steps.div_ceil(WALKS), &mut clock.clone())
+        };
+        let walks: Vec<(Best, u64)> =
+            if threads { (0..WALKS).into_par_iter().map(walk).collect() } else { (0..WALKS).map(walk).collect() };
+        shaken += walks.iter().map(|walk| walk.1).sum::<u64>();
+        // The first of the fastest.
+        let best = walks.into_iter().filter_map(|walk| walk.0).min_by(|a, b| a.0.total_cmp(&b.0));
+        // Higher prices of nothing are none.
+        if best.is_some() || quality.iter().all(|price| *price == 0.0) {
+            return (best, shaken);
+        }
+    }
+    (None, shaken)
 }
 
 /// Shakes an order again and again.
-fn walk(fan: &[Costs<'_>], mut at: Line, mut best: Best, mut rows: RowRng, steps: usize, clock: &mut Clock) -> Best {
+fn walk(
+    fan: &[Costs<'_>],
+    mut at: Line,
+    mut best: Best,
+    mut rows: RowRng,
+    steps: usize,
+    clock: &mut Clock,
+) -> (Best, u64) {
     let mut room = Room::default();
     let mut record = at.value;
     let mut considered = HashSet::new();
     for step in 0..steps {
         if clock.look() {
-            break;
+            return (best, step as u64);
         }
         let (order, changed) = shake(fan, &at.order, &mut rows);
         let other = descend(fan, order, &changed, &mut room, clock);
@@ -113,7 +135,7 @@ fn walk(fan: &[Costs<'_>], mut at: Line, mut best: Best, mut rows: RowRng, steps
             at = other;
         }
     }
-    best
+    (best, steps as u64)
 }
 
 /// Changes an order as long as that lowers its value: around some of its parts, and then around what changed.
@@ -130,6 +152,7 @@ fn descend(fan: &[Costs<'_>], order: Vec<usize>, around: &[usize], room: &mut Ro
                 change.near(at);
                 change.far(at);
                 change.divided(at, &PARTS[1..]);
+                change.whole(at);
             }
             let Some((a, b, middle)) = change.found() else { break };
             line.replace(fan, a, b, &middle);

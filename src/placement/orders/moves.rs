@@ -25,8 +25,7 @@ pub(super) struct Change<'a> {
 impl<'a> Change<'a> {
     /// None yet: it is to be better than the line by more than what rounds off.
     pub fn none(fan: &'a [Costs<'a>], line: &'a Line, room: &'a mut Room) -> Change<'a> {
-        let rounding = if line.value.is_finite() { 1e-9 * line.value.abs() } else { 0.0 };
-        Change { fan, line, room, value: line.value - rounding, a: 0, b: 0, middle: Vec::new() }
+        Change { fan, line, room, value: line.value - line.rounding(), a: 0, b: 0, middle: Vec::new() }
     }
 
     fn consider(&mut self, a: usize, b: usize, middle: &[usize]) {
@@ -68,54 +67,66 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// A server's memory divided between two places, or all of it at one of them again.
+    /// All of a server's memory divided between this place and one of those near on whose links are fastest.
     pub fn divided(&mut self, at: usize, shares: &[usize]) {
         let (order, parts) = (&self.line.order, self.fan[0].parts);
-        let n = order.len();
         let Part { server, share, .. } = parts[order[at]];
-        let number = |share: usize| (0..parts.len()).find(|&k| (parts[k].server, parts[k].share) == (server, share));
+        if share < ALL {
+            return;
+        }
+        let n = order.len();
+        let link = |a: Option<usize>, b: Option<usize>| a.zip(b).map_or(0.0, |(a, b)| self.fan[0].link(a, b));
+        let mut places: Vec<(f64, usize)> = (at.saturating_sub(NEAR)..=(at + NEAR + 1).min(n))
+            .filter(|&b| b != at && b != at + 1)
+            .map(|b| {
+                let (before, after) = (b.checked_sub(1).map(|b| order[b]), order.get(b).copied());
+                (link(before, Some(server)) + link(Some(server), after) - link(before, after), b)
+            })
+            .filter(|place| place.0.is_finite())
+            .collect();
+        places.sort_unstable_by(|x, y| x.0.total_cmp(&y.0).then(x.1.cmp(&y.1)));
+        places.truncate(VALUED);
         let mut middle = Vec::new();
-        if share == ALL {
-            let link = |a: Option<usize>, b: Option<usize>| a.zip(b).map_or(0.0, |(a, b)| self.fan[0].link(a, b));
-            let mut places: Vec<(f64, usize)> = (at.saturating_sub(NEAR)..=(at + NEAR + 1).min(n))
-                .filter(|&b| b != at && b != at + 1)
-                .map(|b| {
-                    let (before, after) = (b.checked_sub(1).map(|b| order[b]), order.get(b).copied());
-                    (link(before, Some(server)) + link(Some(server), after) - link(before, after), b)
-                })
-                .filter(|place| place.0.is_finite())
-                .collect();
-            places.sort_unstable_by(|x, y| x.0.total_cmp(&y.0).then(x.1.cmp(&y.1)));
-            places.truncate(VALUED);
-            for (_, other) in places {
-                let (from, to) = if other > at { (at, other) } else { (other, at + 1) };
-                for &share in shares {
-                    let (Some(here), Some(there)) = (number(share), number(ALL - share)) else { continue };
-                    middle.clear();
-                    if other > at {
-                        middle.push(here);
-                        middle.extend_from_slice(&order[at + 1..other]);
-                        middle.push(there);
-                    } else {
-                        middle.push(there);
-                        middle.extend_from_slice(&order[other..at]);
-                        middle.push(here);
-                    }
-                    self.consider(from, to, &middle);
+        for (_, other) in places {
+            let (from, to) = if other > at { (at, other) } else { (other, at + 1) };
+            for &share in shares {
+                let (Some(here), Some(there)) = (self.part(server, share), self.part(server, ALL - share)) else {
+                    continue;
+                };
+                middle.clear();
+                if other > at {
+                    middle.push(here);
+                    middle.extend_from_slice(&order[at + 1..other]);
+                    middle.push(there);
+                } else {
+                    middle.push(there);
+                    middle.extend_from_slice(&order[other..at]);
+                    middle.push(here);
                 }
-            }
-        } else {
-            let Some(all) = number(ALL) else { return };
-            for other in (0..n).filter(|&b| b != at && parts[order[b]].server == server) {
-                let (from, to) = (at.min(other), at.max(other));
-                for keep in [from, to] {
-                    middle.clear();
-                    let stay = |k: usize| (k == keep).then_some(all).or((k != from && k != to).then_some(order[k]));
-                    middle.extend((from..=to).filter_map(stay));
-                    self.consider(from, to + 1, &middle);
-                }
+                self.consider(from, to, &middle);
             }
         }
+    }
+
+    /// All of a divided server's memory at one of its places.
+    pub fn whole(&mut self, at: usize) {
+        let (order, parts) = (&self.line.order, self.fan[0].parts);
+        let Part { server, share, .. } = parts[order[at]];
+        let Some(all) = self.part(server, ALL).filter(|_| share < ALL) else { return };
+        let mut middle = Vec::new();
+        for other in (0..order.len()).filter(|&b| b != at && parts[order[b]].server == server) {
+            let (from, to) = (at.min(other), at.max(other));
+            for keep in [from, to] {
+                middle.clear();
+                let stay = |k: usize| (k == keep).then_some(all).or((k != from && k != to).then_some(order[k]));
+                middle.extend((from..=to).filter_map(stay));
+                self.consider(from, to + 1, &middle);
+            }
+        }
+    }
+
+    fn part(&self, server: usize, share: usize) -> Option<usize> {
+        self.fan[0].parts.iter().position(|part| (part.server, part.share) == (server, share))
     }
 
     /// Two neighbouring blocks exchanged, or one reversed: those from this place on whose links are fastest.
