@@ -78,10 +78,11 @@ impl Line {
         if cost.is_finite() { 1e-9 * cost } else { 0.0 }
     }
 
-    /// The path at the price where the cost is largest: server and choice of each layer; none if not all layers are
-    /// covered.
-    pub fn path(&self, fan: &[Costs<'_>]) -> Option<Vec<(u32, u32)>> {
-        self.programs[self.worst].path(&fan[self.worst], &self.order)
+    /// The path at each price, that where the cost is largest first: server and choice of each layer; none if not all
+    /// layers are covered.
+    pub fn paths(&self, fan: &[Costs<'_>]) -> impl Iterator<Item = Vec<(u32, u32)>> {
+        let prices = (0..fan.len()).map(|k| (self.worst + k) % fan.len());
+        prices.filter_map(|k| self.programs[k].path(&fan[k], &self.order))
     }
 }
 

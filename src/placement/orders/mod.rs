@@ -9,8 +9,8 @@
 //! With the program from both ends a change of an order is valued in about the length of its stretch: a server more,
 //! less or another one, a server's memory divided between two places, blocks exchanged or reversed (`moves`). Four
 //! walks go down by such changes from orders that a seeded generator shakes, each time only around the places that
-//! changed. What is worth as much as the best delay gives a path, whose bits are exchanged between layers where that is
-//! faster or mends what is beyond a limit (`bits`).
+//! changed. What is worth as much as the best delay gives a path at each price, whose bits are exchanged between layers
+//! where that is faster or mends what is beyond a limit (`bits`).
 //!
 //! It proves nothing, and returns only what keeps every limit.
 
@@ -44,8 +44,9 @@ const WORTH: f64 = 1.001;
 const POLISHED: f64 = 1.02;
 /// Operations for the runs of one price, and numbers kept of them, beyond which they would take too long or too much.
 const LARGEST: (f64, f64) = (4e9, 1e7);
-/// Times the prices, where nothing that keeps the budgets was found at lower ones.
-const RAISED: [f64; 3] = [1.0, 4.0, 16.0];
+/// Times the prices, where nothing that keeps the budgets was found at lower ones; and how much of an order's value the
+/// budgets together are worth at least, as they may bind only because bits are whole.
+const RAISED: [(f64, f64); 3] = [(1.0, 0.0), (4.0, 0.05), (16.0, 0.5)];
 /// An order shaken from may be worse than the best of its walk by this, relatively, at first; less and less later on.
 const WORSE: f64 = 0.01;
 /// Places at both ends of a change around which there may be others.
@@ -80,14 +81,19 @@ pub(super) fn search(
             order.push(i);
         }
     }
-    let mut shaken = 0;
-    for raised in RAISED {
+    let (mut shaken, mut value) = (0, 0.0);
+    for (raised, least) in RAISED {
+        let price = |(price, budget): (&f64, &f64)| {
+            let least = if *budget > 0.0 { least * value / (budget * t.budget.len() as f64) } else { 0.0 };
+            f64::max(raised * price, least)
+        };
+        let quality: Vec<f64> = quality.iter().zip(&t.budget).map(price).collect();
         let mut fan: Vec<Costs<'_>> = Vec::new();
         for factor in PRICES {
             if clock.look() {
                 return (None, shaken);
             }
-            let quality: Vec<f64> = quality.iter().map(|price| raised * factor * price).collect();
+            let quality: Vec<f64> = quality.iter().map(|price| factor * price).collect();
             fan.push(Costs::new(t, (&quality, busy), &units, &parts, threads));
         }
         let first = descend(&fan, order.clone(), &order, &mut Room::default(), clock);
@@ -102,10 +108,10 @@ pub(super) fn search(
         shaken += walks.iter().map(|walk| walk.1).sum::<u64>();
         // The first of the fastest.
         let best = walks.into_iter().filter_map(|walk| walk.0).min_by(|a, b| a.0.total_cmp(&b.0));
-        // Higher prices of nothing are none.
-        if best.is_some() || quality.iter().all(|price| *price == 0.0) {
+        if best.is_some() {
             return (best, shaken);
         }
+        value = if first.value.is_finite() { first.value.max(0.0) } else { 0.0 };
     }
     (None, shaken)
 }
@@ -218,12 +224,14 @@ fn consider(fan: &[Costs<'_>], line: &Line, best: &mut Best, considered: &mut Ha
     if line.value > fastest * WORTH || !considered.insert(line.value.to_bits()) {
         return;
     }
-    let Some(mut path) = line.path(fan) else { return };
-    if t.cost(&path).is_none_or(|cost| cost > fastest * POLISHED) {
-        return;
-    }
-    bits::exchange(t, &mut path);
-    if let Some(cost) = t.cost(&path).filter(|&cost| cost < fastest && t.keeps_limits(&path)) {
-        *best = Some((cost, path));
+    for mut path in line.paths(fan) {
+        let fastest = best.as_ref().map_or(f64::INFINITY, |best| best.0);
+        if t.cost(&path).is_none_or(|cost| cost > fastest * POLISHED) {
+            continue;
+        }
+        bits::exchange(t, &mut path);
+        if let Some(cost) = t.cost(&path).filter(|&cost| cost < fastest && t.keeps_limits(&path)) {
+            *best = Some((cost, path));
+        }
     }
 }

@@ -112,7 +112,7 @@ fn an_order_costs_the_least_of_all_ways_along_it() {
                 return;
             }
             let line = Line::new(fan, order.clone());
-            let path = line.path(fan).filter(|path| t.cost(path).is_some());
+            let path = line.paths(fan).next().filter(|path| t.cost(path).is_some());
             let mut value = f64::NEG_INFINITY;
             let mut is_least = false;
             for factor in PRICES {
