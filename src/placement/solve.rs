@@ -1,6 +1,6 @@
-//! The exact solver: prices, then passes of labels, eight times as wide where one dropped labels, until one drops nothing.
-//! With many servers a pass looks only below a goal, and the next one's is higher. Where the first passes are not enough, a
-//! local search over orders of servers gives them a better assignment to beat.
+//! The exact solver: prices, then passes of labels, eight times as wide where one dropped labels, until one drops
+//! nothing. With many servers a pass looks only below a goal, and the next one's is higher. Where the first passes are
+//! not enough, a local search over orders of servers gives them a better assignment to beat.
 
 use super::delay::{self, Communication, TOLERANCE, Usage};
 use super::labels::{self, Search};

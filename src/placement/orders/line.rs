@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::costs::Costs;
 
-/// An order, its programs at each price and its value: the largest of their costs, each less what the limits cost at that
-/// price. No assignment along the order is faster than that, but for the rounding of needs.
+/// An order, its programs at each price and its value: the largest of their costs, each less what the limits cost at
+/// that price. No assignment along the order is faster than that, but for the rounding of needs.
 #[derive(Clone)]
 pub(super) struct Line {
     pub order: Vec<usize>,

@@ -196,7 +196,7 @@ fn shake(fan: &[Costs<'_>], order: &[usize], rows: &mut RowRng) -> (Vec<usize>, 
             mark(&order, at);
         } else {
             let at = d.below(4 + k, order.len() as u64 + 1) as usize;
-            let fitting: Vec<usize> = (0..fan[0].t.servers).filter(|&i| moves::fits(fan, &order, at, at, i)).collect();
+            let fitting: Vec<usize> = (0..fan[0].t.servers).filter(|&i| moves::fits(fan, &order, i)).collect();
             if !fitting.is_empty() {
                 order.insert(at, fitting[d.below(2 + k, fitting.len() as u64) as usize]);
                 mark(&order, at);

@@ -170,10 +170,9 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Whether an order with part `i` instead of what it has from a up to b has no more of its server than there is.
-pub(super) fn fits(fan: &[Costs<'_>], order: &[usize], a: usize, b: usize, i: usize) -> bool {
+/// Whether an order may have part `i` as well: no more of its server than there is.
+pub(super) fn fits(fan: &[Costs<'_>], order: &[usize], i: usize) -> bool {
     let parts = fan[0].parts;
-    let Part { server, share, .. } = parts[i];
-    let others = order[..a].iter().chain(&order[b..]).map(|&k| parts[k]);
-    others.filter(|part| part.server == server).map(|part| part.share).sum::<usize>() + share <= ALL
+    let same = order.iter().map(|&k| parts[k]).filter(|part| part.server == parts[i].server);
+    same.map(|part| part.share).sum::<usize>() + parts[i].share <= ALL
 }

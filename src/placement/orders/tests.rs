@@ -6,8 +6,8 @@ use crate::placement::generate::{Spec, problem};
 use crate::placement::tables::{BUSY, MEMORY};
 use crate::search::Limits;
 
-/// Layers of different sizes; some problems have two models, limits on computing and sending, links that are missing, or
-/// crossings that differ from layer to layer.
+/// Layers of different sizes; some problems have two models, limits on computing and sending, links that are missing,
+/// or crossings that differ from layer to layer.
 fn random(seed: u64) -> Tables {
     let mut rows = RowRng::new(seed, 1 << 43);
     let d = rows.next_row();
@@ -63,7 +63,7 @@ fn some_order(fan: &[Costs<'_>], rows: &mut RowRng, most: usize) -> Vec<usize> {
         let i = d.below(0, fan[0].parts.len() as u64) as usize;
         let at = d.below(1, order.len() as u64 + 1) as usize;
         let twice = order.get(at) == Some(&i) || at.checked_sub(1).is_some_and(|before| order[before] == i);
-        if moves::fits(fan, &order, at, at, i) && !twice {
+        if moves::fits(fan, &order, i) && !twice {
             order.insert(at, i);
         }
     }
